@@ -1,0 +1,82 @@
+# Everything a clone needs. `make help` lists the targets; each one installs what it uses the first time.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_OUTPUT ?= demo_output
+UPSTREAM_CACHE ?= .cache
+PYTEST_ARGS ?=
+MANIFESTS := pyproject.toml setup.cfg constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check format cards upstream-source upstream-tests parity accuracy import-time clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "rna_hf needs Python 3.11 or newer; '$(PYTHON)' is missing or older ($$($(PYTHON) --version 2>&1 | head -n 1))."; \
+	  echo "Name another interpreter, for instance: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are newer than the manifests once an installation is finished, so it is repeated only when one changes.
+$(VENV)/.installed-dev: $(MANIFESTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $(VENV)/.installed-base $@
+
+$(VENV)/.installed-base: $(MANIFESTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+setup: $(VENV)/.installed-dev  ## Create the environment with the tools for development
+
+demo: $(VENV)/.installed-base  ## Predict the reactivity of well-known RNAs with the bundled model
+	$(BIN)/rna-hf predict reactivity examples/well_known_rnas.fasta --output $(DEMO_OUTPUT)
+	@echo; echo "The results are in $(DEMO_OUTPUT)/:"; ls -1 $(DEMO_OUTPUT)
+
+test: $(VENV)/.installed-dev  ## Run the tests (no network, GPU or shared data needed)
+	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.installed-dev  ## Run the tests that take longer
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-dev  ## Lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev  ## Let ruff repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+cards: $(VENV)/.installed-dev  ## Write the model cards and the generated parts of README.md
+	$(BIN)/python -m rna_hf.hub.cards
+
+# The wheel of transformers has no tests; its source distribution has the common test mixins. Once it is there,
+# `make test` runs tests/upstream as well.
+upstream-source: $(VENV)/.installed-dev  ## Fetch the source of the installed transformers (network)
+	@version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("transformers"))'); \
+	folder=$(UPSTREAM_CACHE)/transformers-$$version; \
+	if [ ! -f "$$folder/tests/test_modeling_common.py" ]; then \
+	  mkdir -p $(UPSTREAM_CACHE) && \
+	  $(BIN)/python -m pip download --quiet --no-deps --no-binary :all: -d $(UPSTREAM_CACHE) "transformers==$$version" && \
+	  tar -xzf "$$folder.tar.gz" -C $(UPSTREAM_CACHE); \
+	fi && test -f "$$folder/tests/test_modeling_common.py"
+
+upstream-tests: upstream-source  ## Run transformers' own common tests against our models
+	@version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("transformers"))'); \
+	TRANSFORMERS_SOURCE="$(abspath $(UPSTREAM_CACHE))/transformers-$$version" \
+	  $(BIN)/python -m pytest tests/upstream $(PYTEST_ARGS)
+
+parity: $(VENV)/.installed-dev  ## Measure the distance to the original implementations again
+	$(BIN)/python benchmarks/parity.py
+
+accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models again
+	$(BIN)/python benchmarks/reactivity_accuracy.py
+
+import-time: $(VENV)/.installed-dev  ## Measure what `import rna_hf` costs on top of transformers
+	$(BIN)/python benchmarks/import_time.py
+
+clean:  ## Remove what was built, but not the environment
+	rm -rf build dist $(DEMO_OUTPUT) .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
