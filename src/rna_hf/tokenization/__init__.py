@@ -1,0 +1,25 @@
+"""RNA alphabets and the tokenizer."""
+
+from .alphabets import (
+    ALPHABETS,
+    AMBIGUITY_CODES,
+    REFUSED_BYTE,
+    RIBONANZANET,
+    Alphabet,
+    byte_to_id_table,
+    get_alphabet,
+    letter_map,
+)
+from .tokenization_rna import RnaTokenizerFast
+
+__all__ = [
+    "ALPHABETS",
+    "AMBIGUITY_CODES",
+    "REFUSED_BYTE",
+    "RIBONANZANET",
+    "Alphabet",
+    "RnaTokenizerFast",
+    "byte_to_id_table",
+    "get_alphabet",
+    "letter_map",
+]
