@@ -1,0 +1,50 @@
+"""rna_hf: RNA models for Hugging Face Transformers.
+
+Importing the package makes its models known to transformers' Auto classes and pipelines; nothing else happens.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .auto import AutoModelForReactivity
+from .models.ribonanzanet import (
+    RibonanzaNetConfig,
+    RibonanzaNetForReactivity,
+    RibonanzaNetModel,
+    RibonanzaNetPreTrainedModel,
+)
+from .pipelines import ReactivityPipeline
+from .registration import register
+from .tokenization import RnaTokenizerFast
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .models.ribonanzanet.convert_ribonanzanet import convert_ribonanzanet
+    from .prediction import predict
+
+__all__ = [
+    "AutoModelForReactivity",
+    "ReactivityPipeline",
+    "RibonanzaNetConfig",
+    "RibonanzaNetForReactivity",
+    "RibonanzaNetModel",
+    "RibonanzaNetPreTrainedModel",
+    "RnaTokenizerFast",
+    "__version__",
+    "convert_ribonanzanet",
+    "predict",
+]
+
+register()
+
+
+def __getattr__(name: str) -> Any:
+    # Work on files needs more imports than opening a model: these two wait until somebody asks for them.
+    if name == "predict":
+        from .prediction import predict
+
+        return predict
+    if name == "convert_ribonanzanet":
+        from .models.ribonanzanet.convert_ribonanzanet import convert_ribonanzanet
+
+        return convert_ribonanzanet
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,417 @@
+"""RibonanzaNet: a sequence track and a pair track that predict chemical reactivity from an RNA sequence.
+
+Source: He et al. 2024, "Ribonanza: deep learning of RNA structure through dual crowdsourcing", and the authors' file
+`Network.py` (class `RibonanzaNet`). With the default configuration every state equals the original's, its handling of
+padding included; the `fix_*` flags of the configuration put right what the original gets wrong.
+"""
+
+import math
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from ...layers.attention import cancel_mixed_logits, eager_attention_forward, mask_padded_keys
+from ...layers.pair import (
+    OuterProductMean,
+    PairTransition,
+    RelativePosition,
+    TriangleAttention,
+    TriangleProjection,
+    TriangleUpdate,
+    shared_axis_dropout,
+)
+from ...losses import IGNORED_LABEL, masked_mae
+from ...outputs import PairTrackModelOutput, ReactivityOutput
+from .configuration_ribonanzanet import RibonanzaNetConfig
+
+
+class RibonanzaNetPadding(NamedTuple):
+    """What each block does about padding, each (B, L) or None for "nothing".
+
+    Attributes:
+        first_scale: multiplies the sequence state where the first layer begins.
+        later_scale: multiplies it where each later layer begins.
+        pair_scale: scales the factors of the triangle updates, once per pair index.
+        attended_keys: 0 at keys that no query attends to.
+        separate_kinds: 1 and 0; the logit between positions of different kinds becomes 0.
+    """
+
+    first_scale: Tensor | None = None
+    later_scale: Tensor | None = None
+    pair_scale: Tensor | None = None
+    attended_keys: Tensor | None = None
+    separate_kinds: Tensor | None = None
+
+    @classmethod
+    def from_mask(cls, config: RibonanzaNetConfig, attention_mask: Tensor | None, dtype: torch.dtype) -> Self:
+        """Translate an attention mask (B, L), non-zero at nucleotides, into what the configuration asks for."""
+        if attention_mask is None:
+            return cls()
+        keep = (attention_mask != 0).to(dtype)
+        if config.fix_attention_mask:
+            return cls(first_scale=keep, later_scale=keep, pair_scale=keep, attended_keys=keep)
+        if config.padding_quirk == "float":
+            # The original's attention overwrites its 1/0 mask with 1/-1, which all later blocks then multiply by.
+            sign = 2 * keep - 1
+            return cls(first_scale=keep, later_scale=sign, pair_scale=sign, separate_kinds=keep)
+        # A bool mask turns all True in the first attention: nothing is masked from there on.
+        return cls(first_scale=keep)
+
+
+def zero_gradient_anchor(module: nn.Module) -> Tensor | float:
+    """Return a zero that depends on every trainable parameter of a module without running it.
+
+    Added to a state in training, it gives the unused parameters a gradient of 0 rather than None, as the original
+    has it and as distributed training needs.
+    """
+    return sum((0 * parameter.flatten()[0] for parameter in module.parameters() if parameter.requires_grad), 0.0)
+
+
+class RibonanzaNetAttention(nn.Module):
+    """Self-attention with a pair bias, its own residual and norm. Mirrors the original's `MultiHeadAttention`."""
+
+    is_causal = False
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__()
+        self.config = config
+        self.num_heads = config.num_attention_heads
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.q_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=1e-6)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        pair_bias: Tensor,
+        padding: RibonanzaNetPadding,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the block's state (B, L, H) and, with eager attention, the weights (B, heads, L, L).
+
+        Args:
+            hidden_states: (B, L, H).
+            pair_bias: (B, heads, L, L), added to the logits.
+            padding: what to do about padding.
+        """
+        shape = (*hidden_states.shape[:-1], self.num_heads, self.head_dim)
+        query = self.q_proj(hidden_states).view(shape).transpose(1, 2)
+        key = self.k_proj(hidden_states).view(shape).transpose(1, 2)
+        value = self.v_proj(hidden_states).view(shape).transpose(1, 2)
+        if padding.attended_keys is not None:
+            pair_bias = mask_padded_keys(pair_bias, padding.attended_keys)
+        if padding.separate_kinds is not None:
+            query, key, pair_bias = cancel_mixed_logits(query, key, pair_bias, padding.separate_kinds)
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        attended, weights = attend(
+            self,
+            query,
+            key,
+            value,
+            pair_bias.to(query.dtype),
+            scaling=1 / math.sqrt(self.head_dim),
+            dropout=self.config.attention_dropout if self.training else 0.0,
+            **kwargs,
+        )
+        attended = self.out_proj(attended.reshape(hidden_states.shape))
+        return self.norm(hidden_states + self.dropout(attended)), weights
+
+
+class RibonanzaNetPairUpdate(nn.Module):
+    """The pair track of one layer. Mirrors the second half of the original's `ConvTransformerEncoderLayer`."""
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__()
+        self.config = config
+        self.outer_product = OuterProductMean(config.hidden_size, config.pair_hidden_size, config.outer_product_size)
+        self.triangle_outgoing = TriangleUpdate(config.pair_hidden_size, "outgoing")
+        self.triangle_ingoing = TriangleUpdate(config.pair_hidden_size, "ingoing")
+        if config.use_triangular_attention:
+            self.triangle_row_attention = TriangleAttention(config, "row")
+            self.triangle_column_attention = TriangleAttention(config, "column")
+        self.transition = PairTransition(config.pair_hidden_size)
+
+    def forward(self, hidden_states: Tensor, pair_states: Tensor, padding: RibonanzaNetPadding) -> Tensor:
+        """Update (B, L, L, C) from itself and from the new sequence state (B, L, H)."""
+        pair_states = pair_states + self.outer_product(hidden_states)
+        pair_states = pair_states + self._drop(self.triangle_outgoing(pair_states, padding.pair_scale), axis=1)
+        ingoing_axis = 2 if self.config.fix_pairwise_dropout else 1
+        pair_states = pair_states + self._drop(
+            self.triangle_ingoing(pair_states, padding.pair_scale), axis=ingoing_axis
+        )
+        if self.config.use_triangular_attention:
+            masks = (padding.attended_keys, padding.separate_kinds)
+            pair_states = pair_states + self._drop(self.triangle_row_attention(pair_states, *masks), axis=1)
+            pair_states = pair_states + self._drop(self.triangle_column_attention(pair_states, *masks), axis=2)
+        return pair_states + self.transition(pair_states)
+
+    def _drop(self, update: Tensor, axis: int) -> Tensor:
+        return shared_axis_dropout(update, self.config.hidden_dropout, axis, self.training)
+
+
+class RibonanzaNetLayer(GradientCheckpointingLayer):
+    """One layer: convolution, attention biased by the pair state, feed-forward, then the pair track.
+
+    Mirrors the original's `ConvTransformerEncoderLayer`.
+    """
+
+    def __init__(self, config: RibonanzaNetConfig, layer_idx: int):
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.is_last = layer_idx == config.num_hidden_layers - 1
+        kernel_size = 1 if self.is_last else config.kernel_size
+        self.conv = nn.Conv1d(config.hidden_size, config.hidden_size, kernel_size, padding=kernel_size // 2)
+        self.conv_norm = nn.LayerNorm(config.hidden_size)
+        self.pair_norm = nn.LayerNorm(config.pair_hidden_size)
+        self.pair_bias_proj = nn.Linear(config.pair_hidden_size, config.num_attention_heads, bias=False)
+        self.attention = RibonanzaNetAttention(config)
+        self.attention_norm = nn.LayerNorm(config.hidden_size)
+        inner_size = config.intermediate_size or 4 * config.hidden_size
+        self.up_proj = nn.Linear(config.hidden_size, inner_size)
+        self.down_proj = nn.Linear(inner_size, config.hidden_size)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.pair_update = RibonanzaNetPairUpdate(config)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        pair_states: Tensor,
+        padding: RibonanzaNetPadding,
+        output_pair_states: bool = False,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[Tensor, Tensor]:
+        """Return the new sequence state (B, L, H) and pair state (B, L, L, C).
+
+        The last layer's pair state feeds nothing but those who ask for it: without `output_pair_states` that layer
+        hands on the pair state as it came in.
+        """
+        scale = padding.first_scale if self.layer_idx == 0 else padding.later_scale
+        if scale is not None:
+            hidden_states = hidden_states * scale[..., None]
+        convolved = self.conv(hidden_states.transpose(1, 2)).transpose(1, 2)
+        hidden_states = self.conv_norm(hidden_states + convolved)
+
+        pair_bias = self.pair_bias_proj(self.pair_norm(pair_states)).permute(0, 3, 1, 2)
+        attended, _ = self.attention(hidden_states, pair_bias, padding, **kwargs)
+        if not self.config.fix_attention_residual:
+            attended = self.attention_norm(hidden_states + self.dropout(attended))
+        elif self.training:
+            attended = attended + zero_gradient_anchor(self.attention_norm)
+        hidden_states = attended
+
+        inner = self.dropout(nn.functional.gelu(self.up_proj(hidden_states)))
+        hidden_states = self.feed_forward_norm(hidden_states + self.dropout(self.down_proj(inner)))
+
+        if output_pair_states or not self.is_last:
+            pair_states = self.pair_update(hidden_states, pair_states, padding)
+        elif self.training:
+            hidden_states = hidden_states + zero_gradient_anchor(self.pair_update)
+        return hidden_states, pair_states
+
+
+class RibonanzaNetPreTrainedModel(PreTrainedModel):
+    """Weights, initialisation and capabilities that all RibonanzaNet models share."""
+
+    config: RibonanzaNetConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["RibonanzaNetLayer"]
+    # The pair bias rules out flash and flex attention: only what is right is claimed.
+    _supports_sdpa = True
+    _supports_flash_attn = False
+    _supports_flex_attn = False
+    _supports_attention_backend = False
+    _can_record_outputs = {"hidden_states": RibonanzaNetLayer, "attentions": RibonanzaNetAttention}
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Initialise as the original does: torch's defaults; gates of triangle updates weight 0 and bias 1."""
+        if isinstance(module, (nn.Linear, nn.Conv1d, OuterProductMean)):
+            first_gate = module.first_gate_row if isinstance(module, TriangleProjection) else None
+            weight = nn.init.kaiming_uniform_(torch.empty(module.weight.shape), a=math.sqrt(5))
+            bound = 1 / math.sqrt(weight[0].numel())
+            bias = torch.empty(weight.shape[0]).uniform_(-bound, bound)
+            if first_gate is not None:
+                weight[first_gate:] = 0
+                bias[first_gate:] = 1
+            init.copy_(module.weight, weight)
+            if module.bias is not None:
+                init.copy_(module.bias, bias)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            weight = torch.randn(module.weight.shape)
+            if module.padding_idx is not None:
+                weight[module.padding_idx] = 0
+            init.copy_(module.weight, weight)
+
+
+class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
+    """RibonanzaNet without a head: the sequence state, and on request the pair state."""
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.outer_product = OuterProductMean(config.hidden_size, config.pair_hidden_size, config.outer_product_size)
+        self.relative_position = RelativePosition(config.pair_hidden_size, config.max_relative_position)
+        self.layers = nn.ModuleList(RibonanzaNetLayer(config, i) for i in range(config.num_hidden_layers))
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_pair_states: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> PairTrackModelOutput:
+        """Run the model.
+
+        Args:
+            input_ids: (B, L), nucleotides as ids of the `ribonanzanet` alphabet, L at least 1.
+            attention_mask: (B, L), non-zero at nucleotides and 0 at padding, of any dtype; read, never written to.
+                None means that nothing is padded.
+            inputs_embeds: (B, L, H), in place of `input_ids`.
+            output_pair_states: also return the initial pair state and the one after each layer.
+
+        Raises:
+            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, if shapes don't fit, or if
+                attention weights are asked of an attention implementation that has none.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if input_ids is not None:
+            if input_ids.dim() != 2:
+                raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}: (batch, length) is needed")
+            hidden_states = self.embed_tokens(input_ids)
+        else:
+            hidden_states = inputs_embeds
+        batch, length = hidden_states.shape[:2]
+        if length == 0:
+            raise ValueError("the sequences are empty: at least one nucleotide is needed")
+        if attention_mask is not None and attention_mask.shape != (batch, length):
+            raise ValueError(
+                f"attention_mask has shape {tuple(attention_mask.shape)}: ({batch}, {length}) is needed, "
+                "one entry for each input position"
+            )
+        if kwargs.get("output_attentions", self.config.output_attentions) and (
+            self.config._attn_implementation != "eager"
+        ):
+            raise ValueError(
+                f"attention weights are not available with {self.config._attn_implementation!r} attention: "
+                'load the model with attn_implementation="eager"'
+            )
+        if output_pair_states is None:
+            output_pair_states = getattr(self.config, "output_pair_states", False)
+
+        padding = RibonanzaNetPadding.from_mask(self.config, attention_mask, hidden_states.dtype)
+        pair_states = self.outer_product(hidden_states) + self.relative_position(length)
+        all_pair_states: tuple[Tensor, ...] = (pair_states,)
+        for layer in self.layers:
+            hidden_states, pair_states = layer(
+                hidden_states, pair_states, padding, output_pair_states=output_pair_states, **kwargs
+            )
+            all_pair_states += (pair_states,)
+        return PairTrackModelOutput(
+            last_hidden_state=hidden_states, pair_states=all_pair_states if output_pair_states else None
+        )
+
+
+class RibonanzaNetForReactivity(RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a linear head for the chemical reactivity of each nucleotide, one value per channel."""
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config)
+        self.model = RibonanzaNetModel(config)
+        self.head = nn.Linear(config.hidden_size, len(config.channels))
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        signal_to_noise: Tensor | None = None,
+        output_pair_states: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> ReactivityOutput:
+        """Predict reactivity.
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            inputs_embeds: see `RibonanzaNetModel.forward`.
+            labels: (B, L, channels), measured reactivity; NaN or -100 where not measured. Padding never counts.
+            signal_to_noise: (B, channels) or (B,), of each profile; those under `config.min_signal_to_noise` and
+                those that are NaN don't count in the loss.
+            output_pair_states: see `RibonanzaNetModel.forward`.
+            **kwargs: `num_items_in_batch` is the number of measured values over all accumulated batches, as the Trainer
+                counts them with `DataCollatorForReactivity`; by default the loss is the mean over this batch.
+
+        Returns:
+            `ReactivityOutput`; the loss is the mean absolute error on labels clipped to `config.label_range`.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            output_pair_states=output_pair_states,
+            return_dict=True,
+            **kwargs,
+        )
+        logits = self.head(outputs.last_hidden_state)
+        loss = None
+        if labels is not None:
+            loss = self._loss(logits, labels, attention_mask, signal_to_noise, num_items)
+        return ReactivityOutput(
+            loss=loss,
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            pair_states=outputs.pair_states,
+            attentions=outputs.attentions,
+        )
+
+    def _loss(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        attention_mask: Tensor | None,
+        signal_to_noise: Tensor | None,
+        num_items: Tensor | int | None,
+    ) -> Tensor:
+        if labels.shape != logits.shape:
+            raise ValueError(
+                f"labels have shape {tuple(labels.shape)}: {tuple(logits.shape)} is needed, that is a value for each "
+                f"nucleotide and each of the channels {self.config.channels}"
+            )
+        uncounted = torch.zeros_like(labels, dtype=torch.bool)
+        if attention_mask is not None:
+            uncounted = uncounted | (attention_mask == 0)[..., None]
+        if signal_to_noise is not None:
+            per_profile = signal_to_noise if signal_to_noise.dim() == 2 else signal_to_noise[:, None]
+            uncounted = uncounted | ~(per_profile >= self.config.min_signal_to_noise)[:, None, :]
+        uncounted = uncounted | (labels == IGNORED_LABEL)
+        if self.config.label_range is not None:
+            labels = labels.clamp(*self.config.label_range)
+        return masked_mae(logits, labels.masked_fill(uncounted, torch.nan), num_items)

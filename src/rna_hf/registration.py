@@ -1,0 +1,24 @@
+"""The only file that writes to transformers' Auto classes and to its pipeline registry."""
+
+from __future__ import annotations
+
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from .auto import AutoModelForReactivity
+from .models.ribonanzanet import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetModel
+from .pipelines import ReactivityPipeline
+from .tokenization import RnaTokenizerFast
+
+
+def register() -> None:
+    """Make every model, tokenizer and pipeline of this package known to transformers. Repeating it changes nothing."""
+    AutoConfig.register(RibonanzaNetConfig.model_type, RibonanzaNetConfig, exist_ok=True)
+    AutoTokenizer.register(RibonanzaNetConfig, tokenizer_class=RnaTokenizerFast, exist_ok=True)
+    AutoModel.register(RibonanzaNetConfig, RibonanzaNetModel, exist_ok=True)
+    AutoModelForReactivity.register(RibonanzaNetConfig, RibonanzaNetForReactivity, exist_ok=True)
+
+    for pipeline_class in (ReactivityPipeline,):
+        task = pipeline_class.registration()
+        if task["task"] not in PIPELINE_REGISTRY.supported_tasks:
+            PIPELINE_REGISTRY.register_pipeline(**task)
