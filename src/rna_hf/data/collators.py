@@ -1,0 +1,83 @@
+"""Collators: lists of examples into padded batches, with float labels per nucleotide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from ..losses import IGNORED_LABEL
+
+
+@dataclass
+class DataCollatorForReactivity:
+    """Tokenises sequences and pads their reactivity profiles, for `Trainer(data_collator=...)`.
+
+    Each example has `sequence` (or `input_ids`), `labels` and, if known, `signal_to_noise`:
+
+    - `labels`: L rows of C channels, NaN where not measured.
+    - `signal_to_noise`: C values; a profile under `min_signal_to_noise` (or NaN) doesn't count.
+
+    What doesn't count comes out as -100, padding and special tokens included. The Trainer counts items as
+    `labels != -100`, so its loss is then the mean over measured values whatever the batch size and the number of
+    accumulated batches. Keep `remove_unused_columns=False` in the training arguments when examples hold `sequence`.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast`.
+        min_signal_to_noise: as in `RibonanzaNetConfig`.
+
+    Example:
+        >>> collate = DataCollatorForReactivity(tokenizer)
+        >>> batch = collate([{"sequence": "GAC", "labels": [[0.1, 0.2], [0.9, float("nan")], [0.3, 0.4]]}])
+        >>> batch["labels"].shape
+        torch.Size([1, 3, 2])
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    min_signal_to_noise: float = 1.0
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (B, L), and `labels` (B, L, C) in float32."""
+        if "sequence" in examples[0]:
+            encoded = self.tokenizer(
+                [example["sequence"] for example in examples], padding=True, return_special_tokens_mask=True
+            )
+        else:
+            ids = [list(example["input_ids"]) for example in examples]
+            special = [self.tokenizer.get_special_tokens_mask(row, already_has_special_tokens=True) for row in ids]
+            encoded = self.tokenizer.pad({"input_ids": ids, "special_tokens_mask": special}, padding=True)
+        input_ids = torch.tensor(encoded["input_ids"])
+        attention_mask = torch.tensor(encoded["attention_mask"])
+        batch = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if "labels" not in examples[0]:
+            return batch
+        is_nucleotide = (np.asarray(encoded["special_tokens_mask"]) == 0) & (attention_mask.numpy() != 0)
+        profiles = [self._profile(example, row) for row, example in enumerate(examples)]
+        labels = np.full((*input_ids.shape, profiles[0].shape[1]), IGNORED_LABEL, dtype=np.float32)
+        for row, profile in enumerate(profiles):
+            if len(profile) != is_nucleotide[row].sum():
+                raise ValueError(
+                    f"example {row} of the batch has {is_nucleotide[row].sum()} nucleotides but {len(profile)} rows "
+                    "of labels: one row for each nucleotide is needed"
+                )
+            if profile.shape[1] != labels.shape[2]:
+                raise ValueError(
+                    f"example {row} of the batch has {profile.shape[1]} label channels, the first has {labels.shape[2]}"
+                )
+            labels[row, is_nucleotide[row]] = profile
+        return batch | {"labels": torch.from_numpy(labels)}
+
+    def _profile(self, example: Mapping[str, Any], row: int) -> np.ndarray:
+        """Return an example's labels (L, C), -100 where they don't count."""
+        profile = np.array(example["labels"], dtype=np.float32)
+        if profile.ndim != 2:
+            raise ValueError(f"labels of example {row} have shape {profile.shape}: (nucleotides, channels) is needed")
+        if example.get("signal_to_noise") is not None:
+            ratio = np.broadcast_to(np.asarray(example["signal_to_noise"], dtype=np.float32), profile.shape[1:])
+            profile[:, ~(ratio >= self.min_signal_to_noise)] = np.nan
+        return np.where(np.isnan(profile), np.float32(IGNORED_LABEL), profile)

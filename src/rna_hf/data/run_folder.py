@@ -1,0 +1,325 @@
+"""A folder that takes the rows of a long run chunk by chunk, so that a killed run can be continued.
+
+Each finished chunk is one part file, written under another name and renamed; the parts are joined at the end. A record
+beside them (`run.json`) holds the fingerprint of what the rows are made from.
+"""
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .sequences import InputSummary, SequenceInput, SequenceRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = ("parquet", "csv", "jsonl")
+RUN_FILE = "run.json"
+SKIPPED_FILE = "skipped.tsv"
+
+_PARTS_FOLDER = ".rna-hf-parts"
+
+
+class RunFolder:
+    """The output folder of a run: its finished files, the parts of a run under way, and the record of its making.
+
+    Args:
+        path: the folder; created if need be.
+        format: one of `FORMATS`.
+        plot_file: name of the figure, removed with the rest when a run is overwritten.
+
+    Attributes:
+        predictions: the file of predictions.
+    """
+
+    def __init__(self, path: Path, format: str, plot_file: str):
+        self.path = path
+        self.predictions = path / f"predictions.{format}"
+        self._format = format
+        self._plot_file = plot_file
+        self._parts = path / _PARTS_FOLDER
+        self._record: dict[str, Any] | None = None
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Create the folder and keep other runs out of it; leave nothing behind if nothing was started.
+
+        Raises:
+            OSError: the folder cannot be written to.
+            FileExistsError: another run is writing to it.
+        """
+        existed = self.path.exists()
+        if existed and not self.path.is_dir():
+            raise NotADirectoryError(f"the output {self.path} is a file; name a folder")
+        try:
+            self._parts.mkdir(parents=True, exist_ok=True)
+            lock = open(self._parts / "lock", "w")  # noqa: SIM115 (held until the end of this function)
+        except OSError as error:
+            raise OSError(f"the output folder {self.path} cannot be written to: {error.strerror}") from error
+        with lock:
+            _lock(lock, self.path)
+            try:
+                yield
+            finally:
+                if self._is_finished() or not self._has_parts():
+                    shutil.rmtree(self._parts, ignore_errors=True)
+                    if not existed and not (self.path / RUN_FILE).exists():
+                        with contextlib.suppress(OSError):
+                            self.path.rmdir()
+
+    def prepare(self, made_from: Mapping[str, Any], source: SequenceInput, overwrite: bool) -> str:
+        """Compare a run with what is there.
+
+        Args:
+            made_from: everything that the rows depend on, as plain values.
+            source: the input.
+            overwrite: take the folder, whatever is there.
+
+        Returns:
+            `finished` (by an equal run), `resume` (an equal run was interrupted) or `new`.
+
+        Raises:
+            FileExistsError: something else is there.
+        """
+        self._record = self._read_record()
+        if self._record is not None:
+            is_equal = self._record.get("fingerprint") == _fingerprint(made_from)
+            is_resumable = self._record.get("is_resumable", True) and self._has_parts()
+            if is_equal and not overwrite:
+                if self._is_finished() and self.predictions.exists():
+                    return "finished"
+                if not self._is_finished() and source.is_resumable:
+                    return "resume"
+            # What cannot be resumed is worth nothing; what is finished or can be resumed is not ours to remove.
+            elif not overwrite and (self._is_finished() or is_resumable):
+                raise FileExistsError(self._describe_difference(made_from))
+        elif not overwrite:
+            for name in self._prediction_files():
+                if (self.path / name).exists():
+                    raise FileExistsError(f"{self.path / name} exists already; choose another folder or --overwrite")
+        self._record = None
+        return "new"
+
+    @property
+    def recorded_max_length(self) -> int | None:
+        """Longest length, in nucleotides, that was let pass when this run was started; None for a new run."""
+        return None if self._record is None else self._record.get("max_length")
+
+    def start(self, made_from: Mapping[str, Any], source: SequenceInput, max_length: int) -> None:
+        """Record what the parts to come are made from; a new run first removes what is there."""
+        if self._record is None:
+            self._clear()
+        self._record = {
+            "status": "unfinished",
+            "fingerprint": _fingerprint(made_from),
+            "is_resumable": source.is_resumable,
+            "max_length": max_length,
+            "input": source.name,
+            "made_from": dict(made_from),
+        }
+        self._write_record()
+
+    @contextlib.contextmanager
+    def skipped_writer(self) -> Iterator[Callable[[SequenceRecord, str], None]]:
+        """Open the list of skipped records anew."""
+        with open(self._parts / SKIPPED_FILE, "w", encoding="utf-8") as file:
+            file.write("id\tlocation\treason\n")
+
+            def write(record: SequenceRecord, reason: str) -> None:
+                fields = (record.id, record.location, reason)
+                file.write("\t".join(" ".join(text.split()) for text in fields) + "\n")
+
+            yield write
+
+    def count_done(self) -> int:
+        """Count the rows in parts."""
+        return sum(_count_rows(path) for path in self._parts.glob("part-*.parquet"))
+
+    def has_part(self, number: int, num_rows: int) -> bool:
+        """Tell whether a chunk is done."""
+        path = self._part(number)
+        return path.exists() and _count_rows(path) == num_rows
+
+    def write_part(self, number: int, table: "pa.Table") -> None:
+        """Write a chunk's rows, durably, in one step."""
+        import pyarrow.parquet as pq
+
+        with _replacing(self._part(number)) as temporary:
+            pq.write_table(table, temporary)
+
+    def join(self, num_parts: int, schema: "pa.Schema") -> None:
+        """Write the file of predictions, with one part in memory at a time."""
+        import pyarrow.parquet as pq
+
+        parts = (pq.read_table(self._part(number), schema=schema) for number in range(num_parts))
+        writer = {"parquet": _write_parquet, "csv": _write_csv, "jsonl": _write_jsonl}[self._format]
+        with _replacing(self.predictions) as temporary:
+            writer(temporary, parts, schema)
+
+    def finish(self, summary: InputSummary, unit: str) -> None:
+        """Record that everything is in its place.
+
+        Args:
+            summary: of the input.
+            unit: of the predicted values.
+        """
+        num_skipped = summary.total - summary.usable
+        if num_skipped:
+            os.replace(self._parts / SKIPPED_FILE, self.path / SKIPPED_FILE)
+        facts = {"status": "finished", "num_sequences": summary.usable, "num_skipped": num_skipped, "unit": unit}
+        self._record = {**(self._record or {}), **facts}
+        self._write_record()
+
+    def first_rows(self, count: int) -> list[dict[str, Any]]:
+        """Return the first rows, read from the parts."""
+        import pyarrow.parquet as pq
+
+        rows: list[dict[str, Any]] = []
+        number = 0
+        while len(rows) < count and self._part(number).exists():
+            rows += pq.read_table(self._part(number)).slice(0, count - len(rows)).to_pylist()
+            number += 1
+        return rows
+
+    def _part(self, number: int) -> Path:
+        return self._parts / f"part-{number:06d}.parquet"
+
+    def _has_parts(self) -> bool:
+        return any(self._parts.glob("part-*.parquet"))
+
+    def _is_finished(self) -> bool:
+        return self._record is not None and self._record.get("status") == "finished"
+
+    def _read_record(self) -> dict[str, Any] | None:
+        try:
+            record = json.loads((self.path / RUN_FILE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            record = None
+        return record if isinstance(record, dict) else {}
+
+    def _write_record(self) -> None:
+        with _replacing(self.path / RUN_FILE) as temporary:
+            temporary.write_text(json.dumps(self._record, indent=2) + "\n", encoding="utf-8")
+
+    def _describe_difference(self, made_from: Mapping[str, Any]) -> str:
+        old = (self._record or {}).get("made_from", {})
+        differences = []
+        for key, value in made_from.items():
+            if old.get(key) != value:
+                # Hashes say nothing to a reader.
+                is_hash = key in ("input", "model")
+                differences.append(f"another {key}" if is_hash else f"{key} {old.get(key)} there, {value} here")
+        state = "a finished" if self._is_finished() else "an unfinished"
+        return (
+            f"{self.path} holds {state} run of something else ({', '.join(differences)}); "
+            "choose another folder or --overwrite"
+        )
+
+    def _clear(self) -> None:
+        """Remove an earlier run's files, its record last."""
+        for part in self._parts.glob("part-*"):
+            part.unlink()
+        for name in (*self._prediction_files(), SKIPPED_FILE, self._plot_file, RUN_FILE):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _prediction_files(self) -> list[str]:
+        return [f"predictions.{format}" for format in FORMATS]
+
+
+def _count_rows(path: Path) -> int:
+    """Count the rows of a part; 0 if it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(path).num_rows
+    except (pa.ArrowInvalid, OSError):
+        return 0
+
+
+def _write_parquet(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(path, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def _write_csv(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(schema.names)
+        for table in tables:
+            for row in zip(*(_texts(table.column(name)) for name in schema.names)):
+                writer.writerow(row)
+
+
+def _write_jsonl(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        for table in tables:
+            for values in zip(*(_texts(table.column(name), json.dumps) for name in schema.names)):
+                fields = (f"{json.dumps(name)}: {value}" for name, value in zip(schema.names, values))
+                file.write("{" + ", ".join(fields) + "}\n")
+
+
+def _texts(column: "pa.ChunkedArray", quote: Callable[[str], str] = str) -> Iterator[str]:
+    """Yield a column as text; a list of float32 as a JSON list of the shortest numbers that give it back exactly."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_list(column.type):
+        for text in column.to_pylist():
+            yield quote(text)
+        return
+    for array in column.chunks:
+        numbers = pc.cast(array.flatten(), pa.string()).to_pylist()
+        start = 0
+        for length in pc.list_value_length(array).to_pylist():
+            yield "[" + ", ".join(numbers[start : start + length]) + "]"
+            start += length
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; afterwards make it durable and rename it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with contextlib.suppress(OSError):  # not every system can open a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _lock(file: Any, path: Path) -> None:
+    """Take the folder's lock, which the system frees when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise FileExistsError(f"another run is writing to {path}; wait for it or choose another folder") from error
+    except OSError:  # some network file systems have no locks
+        return
+
+
+def _fingerprint(made_from: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(made_from), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,529 @@
+"""Reading RNA sequences from files, standard input and Python values, one at a time.
+
+Every input can be read as often as needed (prediction reads it twice: once to check, once to predict) and no reader
+keeps more than one sequence in memory. A problem of the whole input (an empty file, a broken gzip, a missing column)
+raises; a problem of one sequence is left to `SequenceChecker`, so that the other sequences can still be used.
+"""
+
+import contextlib
+import csv
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rna_hf.tokenization.alphabets import AMBIGUITY_CODES
+
+# Letters that can be read as RNA: the four nucleotides, T for U, and the IUPAC ambiguity codes, in either case.
+READABLE_LETTERS = "ACGUT" + AMBIGUITY_CODES
+
+LITERAL_ID = "sequence"
+
+_READABLE = re.compile(f"[{READABLE_LETTERS}]+", re.IGNORECASE)
+_UNREADABLE = re.compile(f"[^{READABLE_LETTERS}]", re.IGNORECASE)
+_KINDS = {
+    ".fa": "fasta",
+    ".fas": "fasta",
+    ".fasta": "fasta",
+    ".fna": "fasta",
+    ".ffn": "fasta",
+    ".frn": "fasta",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+# A field of a CSV may hold a whole genome; the module's own limit is 131,072 characters.
+_CSV_FIELD_LIMIT = 2**31 - 1
+
+
+class SequenceRecord(NamedTuple):
+    """One sequence as it was read.
+
+    Attributes:
+        id: first word of the FASTA header, the table's `id`, or `seq<number>` (1-based) where there is none.
+        sequence: letters as given: case and T or U are kept, line breaks within a FASTA record are removed.
+        location: where it was found, for messages: `line 12` (1-based), `row 3` (1-based, without the header).
+    """
+
+    id: str
+    sequence: str
+    location: str
+
+
+class SequenceInput:
+    """Sequences that can be read any number of times, in a fixed order.
+
+    Attributes:
+        name: what to call the input in messages.
+        is_resumable: whether a later run can read the same input again.
+    """
+
+    name: str
+    is_resumable: bool = True
+
+    def records(self) -> Iterator[SequenceRecord]:
+        """Yield every record from the start, usable or not."""
+        raise NotImplementedError
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the content, in hexadecimal."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Remove what was written for this input, if anything."""
+
+    def __enter__(self) -> "SequenceInput":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class SequenceList(SequenceInput):
+    """Sequences in memory.
+
+    Args:
+        items: strings, pairs (id, sequence) or mappings with `sequence` and perhaps `id`.
+        name: what to call the input in messages.
+        literal_id: id of an item without one; `seq<number>` if omitted.
+    """
+
+    def __init__(self, items: Sequence[Any], name: str = "the list of sequences", literal_id: str | None = None):
+        self.name = name
+        self._items = items
+        self._literal_id = literal_id
+
+    def records(self) -> Iterator[SequenceRecord]:
+        for number, item in enumerate(self._items, start=1):
+            identifier, sequence = _as_pair(item, number)
+            yield SequenceRecord(identifier or self._literal_id or f"seq{number}", sequence, f"item {number}")
+
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        for record in self.records():
+            digest.update(json.dumps([record.id, record.sequence]).encode())
+        return digest.hexdigest()
+
+
+class SequenceFile(SequenceInput):
+    """Sequences in a FASTA, CSV, TSV or parquet file, the text formats also gzipped, or plain text with one a line.
+
+    The kind follows from the file's name, or from its first line if the name does not tell.
+
+    Args:
+        path: the file.
+        name: what to call it in messages; the path if omitted.
+        kind: `fasta`, `csv`, `tsv`, `parquet`, `lines` or `jsonl` (lines of `[id, sequence]`).
+        is_temporary: remove the file on `close`; such an input cannot be resumed.
+    """
+
+    def __init__(self, path: str | Path, name: str | None = None, kind: str | None = None, is_temporary: bool = False):
+        self.path = Path(path)
+        self.name = name or str(path)
+        self.is_resumable = not is_temporary
+        self._is_temporary = is_temporary
+        if not self.path.exists():
+            raise FileNotFoundError(
+                f"no such file: {self.name} (an input with '/', '\\' or '.' in it is read as a file name; "
+                "a sequence holds letters only)"
+            )
+        if self.path.is_dir():
+            raise ValueError(f"{self.name} is a folder; give a FASTA, CSV, TSV or parquet file")
+        if not os.access(self.path, os.R_OK):
+            raise PermissionError(f"{self.name} cannot be read: permission denied")
+        if self.path.is_file() and self.path.stat().st_size == 0:
+            raise ValueError(f"{self.name} is empty")
+        stem = self.path.name.lower().removesuffix(".gz")
+        self._must_be_gzip = stem != self.path.name.lower()
+        self._kind = kind or _KINDS.get(os.path.splitext(stem)[1])
+
+    def digest(self) -> str:
+        with open(self.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def close(self) -> None:
+        if self._is_temporary:
+            self.path.unlink(missing_ok=True)
+
+    def records(self) -> Iterator[SequenceRecord]:
+        kind = self._kind or self._sniff()
+        if kind == "parquet":
+            yield from self._read_parquet()
+            return
+        readers = {"fasta": self._read_fasta, "lines": self._read_lines, "jsonl": self._read_jsonl}
+        with self._open_text() as text:
+            if kind in ("csv", "tsv"):
+                yield from self._explain(self._read_table(text, "," if kind == "csv" else "\t"))
+            else:
+                yield from self._explain(readers[kind](text))
+
+    @contextlib.contextmanager
+    def _open_text(self) -> Iterator[io.TextIOWrapper]:
+        with open(self.path, "rb") as raw:
+            is_gzip = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if self._must_be_gzip and not is_gzip:
+                raise ValueError(f"{self.name} is a broken gzip: it does not begin as a gzip file does")
+            binary: Any = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+            # The byte-order mark that spreadsheets write is dropped; newline="" is what the csv module asks for.
+            with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
+                yield text
+
+    def _explain(self, records: Iterator[SequenceRecord]) -> Iterator[SequenceRecord]:
+        """Turn the errors of decompression and decoding into messages that name the file."""
+        try:
+            yield from records
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"{self.name} is a broken gzip: {error}") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.name} is not a text file in UTF-8: {error.reason} ({error.start})") from error
+        except csv.Error as error:
+            raise ValueError(f"{self.name} is not a readable table: {error}") from error
+
+    def _sniff(self) -> str:
+        """Tell the kind of a file by its beginning."""
+        with open(self.path, "rb") as file:
+            if file.read(4) == b"PAR1":
+                return "parquet"
+
+        def first_lines(text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
+            for line in text:
+                if line.strip():
+                    yield SequenceRecord("", line.strip(), "")
+                    return
+
+        with self._open_text() as text:
+            first = next(self._explain(first_lines(text)), None)
+        if first is None:
+            raise ValueError(f"{self.name} holds blank lines only")
+        if first.sequence.startswith(">"):
+            return "fasta"
+        header = [name.strip().lower() for name in re.split("[,\t]", first.sequence)]
+        if "sequence" in header:
+            return "tsv" if "\t" in first.sequence else "csv"
+        return "lines"
+
+    def _read_fasta(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
+        number = 0
+        header: str | None = None
+        location = ""
+        parts: list[str] = []
+        for line_number, line in enumerate(text, start=1):
+            line = line.strip()
+            if line.startswith(">"):
+                if header is not None:
+                    yield SequenceRecord(header, "".join(parts), location)
+                number += 1
+                words = line[1:].split(maxsplit=1)
+                header = words[0] if words else f"seq{number}"
+                location = f"line {line_number}"
+                parts = []
+            elif line:
+                if header is None:
+                    raise ValueError(
+                        f"{self.name} is not FASTA: line {line_number} comes before the first header "
+                        "(a line that begins with '>')"
+                    )
+                parts.append(line)
+        if header is not None:
+            yield SequenceRecord(header, "".join(parts), location)
+
+    def _read_lines(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
+        number = 0
+        for line_number, line in enumerate(text, start=1):
+            if line := line.strip():
+                number += 1
+                yield SequenceRecord(f"seq{number}", line, f"line {line_number}")
+
+    def _read_jsonl(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
+        for number, line in enumerate(text, start=1):
+            identifier, sequence = json.loads(line)
+            yield SequenceRecord(identifier, sequence, f"item {number}")
+
+    def _read_table(self, text: io.TextIOWrapper, delimiter: str) -> Iterator[SequenceRecord]:
+        csv.field_size_limit(_CSV_FIELD_LIMIT)
+        reader = csv.reader(text, delimiter=delimiter)
+        names = next(reader, None)
+        if names is None:
+            raise ValueError(f"{self.name} is empty")
+        sequence_column, id_column = self._find_columns(names)
+        for number, row in enumerate((row for row in reader if row), start=1):
+            sequence = row[sequence_column].strip() if sequence_column < len(row) else ""
+            identifier = f"seq{number}"
+            if id_column is not None:
+                identifier = row[id_column].strip() if id_column < len(row) else ""
+            yield SequenceRecord(identifier, sequence, f"line {reader.line_num}")
+
+    def _read_parquet(self) -> Iterator[SequenceRecord]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            # Reads through a small buffer and page by page: one row group may hold the whole file.
+            file = pq.ParquetFile(self.path, buffer_size=1 << 16, pre_buffer=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{self.name} is not a readable parquet file: {_one_line(error)}") from error
+        with file:
+            names = file.schema_arrow.names
+            sequence_column, id_column = self._find_columns(names)
+            kind = file.schema_arrow.field(sequence_column).type
+            if pa.types.is_dictionary(kind):
+                kind = kind.value_type
+            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+                raise ValueError(f"{self.name}: column {names[sequence_column]!r} must hold text, not {kind}")
+            columns = [names[sequence_column]] + ([] if id_column is None else [names[id_column]])
+            number = 0
+            try:
+                for batch in file.iter_batches(batch_size=256, columns=columns):
+                    sequences = batch.column(columns[0]).to_pylist()
+                    ids = None if id_column is None else batch.column(columns[1]).to_pylist()
+                    for index, sequence in enumerate(sequences):
+                        number += 1
+                        identifier = f"seq{number}"
+                        if ids is not None:
+                            identifier = "" if ids[index] is None else str(ids[index]).strip()
+                        yield SequenceRecord(identifier, (sequence or "").strip(), f"row {number}")
+            except (pa.ArrowInvalid, OSError) as error:
+                raise ValueError(f"{self.name} is not a readable parquet file: {_one_line(error)}") from error
+
+    def _find_columns(self, names: list[str]) -> tuple[int, int | None]:
+        lowered = [name.strip().lower() for name in names]
+        if "sequence" not in lowered:
+            shown = ", ".join(repr(name[:40]) for name in names[:20]) + (", ..." if len(names) > 20 else "")
+            raise ValueError(f"{self.name} has no column 'sequence'; its columns are {shown}")
+        return lowered.index("sequence"), lowered.index("id") if "id" in lowered else None
+
+
+def open_sequences(inputs: str | os.PathLike | Iterable[Any], stdin: io.BufferedIOBase | None = None) -> SequenceInput:
+    """Open whatever holds sequences.
+
+    Args:
+        inputs: a path (`os.PathLike`, or a string that names an existing path or looks like one: it holds `/`, `\\` or
+            `.`, or begins with `~`); `-` for standard input; another string, which is a sequence; or an iterable of
+            sequences, of pairs (id, sequence) or of mappings with `sequence` and perhaps `id`.
+        stdin: what to read for `-`; the process's standard input if omitted.
+
+    Returns:
+        An input that can be read repeatedly. Standard input and iterators are first copied to a temporary file, which
+        `close` removes.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: the input is empty or of a kind that cannot be read.
+    """
+    if isinstance(inputs, os.PathLike):
+        return _open_file(os.fspath(inputs))
+    if isinstance(inputs, str):
+        if inputs == "-":
+            return _spool_stream(stdin or sys.stdin.buffer, "standard input")
+        if is_path_like(inputs):
+            return _open_file(os.path.expanduser(inputs))
+        if not inputs.strip():
+            raise ValueError("the input is empty; give a file, '-' for standard input, or a sequence")
+        return SequenceList([inputs.strip()], name="the given sequence (no file has this name)", literal_id=LITERAL_ID)
+    if isinstance(inputs, Mapping) or not isinstance(inputs, Iterable):
+        raise ValueError(f"inputs must be a path, a sequence or an iterable of sequences, got {type(inputs).__name__}")
+    if isinstance(inputs, Sequence):
+        return SequenceList(inputs)
+    return _spool_iterable(inputs)
+
+
+def is_path_like(text: str) -> bool:
+    """Tell a file name from a sequence: it exists, or it holds what no sequence does."""
+    return any(mark in text for mark in "/\\.") or text.startswith("~") or os.path.exists(text)
+
+
+def _as_pair(item: Any, number: int) -> tuple[str | None, str]:
+    if isinstance(item, str):
+        return None, item.strip()
+    if isinstance(item, Mapping):
+        if isinstance(item.get("sequence"), str):
+            return None if item.get("id") is None else str(item["id"]), item["sequence"].strip()
+    elif isinstance(item, Sequence) and len(item) == 2 and isinstance(item[1], str):
+        return str(item[0]), item[1].strip()
+    raise ValueError(
+        f"item {number} must be a sequence, a pair (id, sequence) or a mapping with 'sequence', got {item!r:.80}"
+    )
+
+
+def _open_file(path: str) -> SequenceInput:
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        # A named pipe, or a shell's <(command): it can be read only once.
+        with open(path, "rb") as stream:
+            return _spool_stream(stream, path)
+    return SequenceFile(path)
+
+
+def _spool_stream(stream: Any, name: str) -> SequenceInput:
+    with tempfile.NamedTemporaryFile(prefix="rna-hf-input-", delete=False) as spool:
+        try:
+            while block := stream.read(1 << 20):
+                spool.write(block)
+        except BaseException:
+            os.unlink(spool.name)
+            raise
+    if os.path.getsize(spool.name) == 0:
+        os.unlink(spool.name)
+        raise ValueError(f"{name} is empty")
+    return SequenceFile(spool.name, name=name, is_temporary=True)
+
+
+def _spool_iterable(items: Iterable[Any]) -> SequenceInput:
+    with tempfile.NamedTemporaryFile("w", prefix="rna-hf-input-", delete=False, encoding="utf-8") as spool:
+        try:
+            for number, item in enumerate(items, start=1):
+                identifier, sequence = _as_pair(item, number)
+                spool.write(json.dumps([identifier or f"seq{number}", sequence]) + "\n")
+        except BaseException:
+            os.unlink(spool.name)
+            raise
+    if os.path.getsize(spool.name) == 0:
+        os.unlink(spool.name)
+        raise ValueError("the iterable holds no sequence")
+    return SequenceFile(spool.name, name="the iterable of sequences", kind="jsonl", is_temporary=True)
+
+
+def find_problem(sequence: str) -> str | None:
+    """Say what is wrong with a sequence, or None.
+
+    Args:
+        sequence: nucleotides; `READABLE_LETTERS` in either case are allowed.
+
+    Returns:
+        One phrase; positions are 1-based.
+    """
+    if not sequence:
+        return "empty sequence"
+    if _READABLE.fullmatch(sequence):
+        return None
+    match = _UNREADABLE.search(sequence)
+    if match is None:
+        # Letters outside ASCII that only equal an allowed one without regard to case.
+        return "unknown letters"
+    letter, position = match.group(), match.start() + 1
+    if letter.isspace():
+        return f"blank at position {position}"
+    hint = "; remove the gaps" if letter in "-." else ""
+    return f"unknown letter {letter!r} at position {position} (A, C, G, U, T and the IUPAC codes are known{hint})"
+
+
+@dataclass
+class InputSummary:
+    """What a first reading of an input found.
+
+    Attributes:
+        total: number of records.
+        usable: number of records that can be predicted.
+        longest: the longest usable record, its sequence's length (nucleotides) and id.
+        num_longer: number of usable records with more nucleotides than `length_of_interest`.
+        problems: first few unusable records, each as location, id and reason.
+    """
+
+    total: int = 0
+    usable: int = 0
+    longest: tuple[int, str] = (0, "")
+    num_longer: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class SequenceChecker:
+    """Decides which records of an input are usable, the same ones at each reading.
+
+    Ids are compared through 64-bit hashes (8 bytes each while checking), and by themselves where two hashes agree.
+
+    Args:
+        source: the input.
+        explain_length: takes a length in nucleotides and returns why it cannot be predicted, or None.
+    """
+
+    def __init__(self, source: SequenceInput, explain_length: Callable[[int], str | None] = lambda length: None):
+        self._source = source
+        self._explain_length = explain_length
+        self._repeated_hashes: frozenset[int] = frozenset()
+
+    def check(
+        self,
+        length_of_interest: int | None = None,
+        on_problem: Callable[[SequenceRecord, str], None] | None = None,
+        max_shown: int = 3,
+    ) -> InputSummary:
+        """Read the whole input once.
+
+        Args:
+            length_of_interest: count the usable records longer than this, in nucleotides.
+            on_problem: called with each unusable record and the reason.
+            max_shown: how many problems the summary keeps.
+
+        Raises:
+            ValueError: the input cannot be read, or holds no record.
+        """
+        hashes = array("Q")
+        for record in self._source.records():
+            if self._find_problem(record) is None:
+                hashes.append(_hash(record.id))
+        values, counts = np.unique(np.frombuffer(hashes, dtype=np.uint64), return_counts=True)
+        self._repeated_hashes = frozenset(values[counts > 1].tolist())
+        del values, counts, hashes
+
+        summary = InputSummary()
+        for record, reason in self._judge():
+            summary.total += 1
+            if reason is None:
+                summary.usable += 1
+                length = len(record.sequence)
+                if length > summary.longest[0]:
+                    summary.longest = (length, record.id)
+                if length_of_interest is not None and length > length_of_interest:
+                    summary.num_longer += 1
+            else:
+                if on_problem is not None:
+                    on_problem(record, reason)
+                if len(summary.problems) < max_shown:
+                    summary.problems.append(f"{record.location} (id {record.id[:60]!r}): {reason}")
+        if summary.total == 0:
+            raise ValueError(f"{self._source.name} holds no sequence")
+        return summary
+
+    def usable(self) -> Iterator[SequenceRecord]:
+        """Yield the usable records; call `check` first."""
+        return (record for record, reason in self._judge() if reason is None)
+
+    def _find_problem(self, record: SequenceRecord) -> str | None:
+        if not record.id:
+            return "empty id"
+        return find_problem(record.sequence) or self._explain_length(len(record.sequence))
+
+    def _judge(self) -> Iterator[tuple[SequenceRecord, str | None]]:
+        first_seen: dict[str, str] = {}
+        for record in self._source.records():
+            reason = self._find_problem(record)
+            if reason is None and self._repeated_hashes and _hash(record.id) in self._repeated_hashes:
+                if record.id in first_seen:
+                    reason = f"duplicate id, first seen at {first_seen[record.id]}"
+                else:
+                    first_seen[record.id] = record.location
+            yield record, reason
+
+
+def _hash(identifier: str) -> int:
+    return int.from_bytes(
+        hashlib.blake2b(identifier.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

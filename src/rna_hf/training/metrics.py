@@ -1,0 +1,218 @@
+"""Metrics per task; values that were not measured (NaN or -100) are masked here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+IGNORE_INDEX = -100
+
+
+class MeasuredProfile(Protocol):
+    """What `evaluate` reads of a record."""
+
+    @property
+    def sequence(self) -> str:
+        """RNA sequence of L nucleotides."""
+
+    @property
+    def channels(self) -> Sequence[str]:
+        """Names of the C columns of `reactivity`."""
+
+    @property
+    def reactivity(self) -> np.ndarray:
+        """(L, C), normalised reactivity, NaN where not measured."""
+
+
+def is_measured(labels: np.ndarray) -> np.ndarray:
+    """Tell measured labels from missing ones.
+
+    Args:
+        labels: any shape; float labels miss as NaN (or infinity), all labels miss as -100.
+
+    Returns:
+        Boolean array of the same shape.
+    """
+    labels = np.asarray(labels)
+    return np.isfinite(labels) & (labels != IGNORE_INDEX)
+
+
+def average_ranks(values: np.ndarray) -> np.ndarray:
+    """Rank values from 1; equal values share the mean of their ranks, as Spearman's r wants it.
+
+    Args:
+        values: (N,).
+
+    Returns:
+        (N,), float64.
+    """
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2.0)[inverse]
+
+
+def pearson_r(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson correlation of two (N,) arrays; NaN for fewer than two values or a constant side."""
+    if len(x) < 2:
+        return float("nan")
+    x = np.asarray(x, dtype=np.float64) - np.mean(x, dtype=np.float64)
+    y = np.asarray(y, dtype=np.float64) - np.mean(y, dtype=np.float64)
+    scale = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / scale) if scale > 0 else float("nan")
+
+
+def spearman_r(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman rank correlation of two (N,) arrays, ties averaged; NaN where Pearson's would be."""
+    return pearson_r(average_ranks(np.asarray(x)), average_ranks(np.asarray(y)))
+
+
+def regression_metrics(
+    predictions: np.ndarray, labels: np.ndarray, clip: tuple[float, float] | None = (0.0, 1.0)
+) -> dict[str, float]:
+    """Mean absolute error and correlations of one channel over its measured values, pooled.
+
+    Args:
+        predictions: any shape, normalised reactivity.
+        labels: same shape; NaN or -100 where not measured.
+        clip: range to which predictions *and* labels are clipped first, as the published error is computed on labels
+            in [0, 1]; None leaves both as they are.
+
+    Returns:
+        `mae`, `pearson`, `spearman` and `count`, the number of measured values; NaN where undefined.
+
+    Raises:
+        ValueError: if the shapes differ or a prediction at a measured position is not finite.
+    """
+    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    if predictions.shape != labels.shape:
+        raise ValueError(
+            f"predictions of shape {predictions.shape} do not match labels of shape {labels.shape}; "
+            "cut both to the sequence and select the same channels"
+        )
+    mask = is_measured(labels)
+    x, y = predictions[mask].astype(np.float64), labels[mask].astype(np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError(f"{int((~np.isfinite(x)).sum())} of {x.size} predictions are not finite; check the model")
+    if clip is not None:
+        x, y = x.clip(*clip), y.clip(*clip)
+    return {
+        "mae": float(np.abs(x - y).mean()) if x.size else float("nan"),
+        "pearson": pearson_r(x, y),
+        "spearman": spearman_r(x, y),
+        "count": float(x.size),
+    }
+
+
+def channel_metrics(
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    channels: Sequence[str],
+    clip: tuple[float, float] | None = (0.0, 1.0),
+) -> dict[str, float]:
+    """Metrics of each channel, and their mean over the channels that have labels.
+
+    Args:
+        predictions: (..., C), normalised reactivity.
+        labels: (..., C); NaN or -100 where not measured.
+        channels: the C names.
+        clip: see `regression_metrics`.
+
+    Returns:
+        `mae_<channel>`, `pearson_<channel>`, `spearman_<channel>`, `count_<channel>`; without suffix the plain mean
+        over channels that are not NaN (for `count` the sum).
+
+    Raises:
+        ValueError: if `channels` does not name each column.
+    """
+    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    if predictions.shape[-1] != len(channels) or labels.shape[-1] != len(channels):
+        raise ValueError(
+            f"{len(channels)} channels named ({', '.join(channels)}), but predictions have {predictions.shape[-1]} "
+            f"and labels {labels.shape[-1]} columns"
+        )
+    each = {c: regression_metrics(predictions[..., i], labels[..., i], clip) for i, c in enumerate(channels)}
+    result: dict[str, float] = {}
+    for name in ("mae", "pearson", "spearman"):
+        values = [m[name] for m in each.values() if np.isfinite(m[name])]
+        result[name] = float(np.mean(values)) if values else float("nan")
+    result["count"] = sum(m["count"] for m in each.values())
+    for channel, metrics in each.items():
+        result.update({f"{name}_{channel}": value for name, value in metrics.items()})
+    return result
+
+
+def select_channels(record: MeasuredProfile, channels: Sequence[str]) -> np.ndarray:
+    """Columns of a record's reactivity by name.
+
+    Args:
+        record: a measured profile.
+        channels: names wanted, in order.
+
+    Returns:
+        (L, len(channels)).
+
+    Raises:
+        ValueError: if the record lacks a channel.
+    """
+    have = list(record.channels)
+    missing = [c for c in channels if c not in have]
+    if missing:
+        raise ValueError(f"channels {missing} are not among the record's {have}")
+    return np.asarray(record.reactivity)[:, [have.index(c) for c in channels]]
+
+
+def evaluate(
+    predict: Callable[[list[str]], Sequence[np.ndarray]],
+    records: Iterable[MeasuredProfile],
+    channels: Sequence[str],
+    clip: tuple[float, float] | None = (0.0, 1.0),
+) -> dict[str, float]:
+    """Metrics of a predictor over records, all measured nucleotides of a channel pooled.
+
+    Args:
+        predict: from a list of sequences to one (L, len(channels)) array each, columns in the order of `channels`.
+        records: measured profiles; columns are found by name.
+        channels: the channels to compare.
+        clip: see `regression_metrics`.
+
+    Returns:
+        As `channel_metrics`.
+
+    Raises:
+        ValueError: if `predict` returns another number or shape of arrays.
+    """
+    records = list(records)
+    predictions = predict([r.sequence for r in records])
+    if len(predictions) != len(records):
+        raise ValueError(f"{len(records)} sequences went in, {len(predictions)} predictions came out")
+    labels = [select_channels(r, channels) for r in records]
+    for record, p, y in zip(records, predictions, labels):
+        if np.shape(p) != y.shape:
+            raise ValueError(f"prediction of shape {np.shape(p)} for {record.sequence[:12]}..., expected {y.shape}")
+    empty = np.zeros((0, len(channels)))
+    return channel_metrics(np.concatenate([empty, *predictions]), np.concatenate([empty, *labels]), channels, clip)
+
+
+def reactivity_compute_metrics(
+    channels: Sequence[str], clip: tuple[float, float] | None = (0.0, 1.0)
+) -> Callable[[Any], dict[str, float]]:
+    """Build the `compute_metrics` of a `transformers.Trainer` for a reactivity head.
+
+    Args:
+        channels: names of the head's channels.
+        clip: see `regression_metrics`.
+
+    Returns:
+        A function of an `EvalPrediction` whose `predictions` (or their first entry) and `label_ids` are (B, L, C).
+    """
+
+    def compute_metrics(prediction: Any) -> dict[str, float]:
+        values = prediction.predictions
+        values = values[0] if isinstance(values, tuple) else values
+        labels = prediction.label_ids
+        labels = labels[0] if isinstance(labels, tuple) else labels
+        return channel_metrics(values, labels, channels, clip)
+
+    return compute_metrics
