@@ -1,0 +1,208 @@
+"""Three baselines of per-nucleotide reactivity that need no neural network, and the folding that two of them need.
+
+1. letter: the mean of each letter;
+2. linear: for each letter a straight line in the probability of being unpaired (least squares);
+3. trees: gradient-boosted trees on the letters and the unpaired probabilities of a window of 6 nt to either side.
+
+Unpaired probabilities come from ViennaRNA's partition function (default energies, 37 C) and are kept below `.cache/`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CACHE = Path(__file__).resolve().parents[1] / ".cache" / "vienna"
+LETTERS = "ACGU"
+WINDOW = 6  # nucleotides to either side that the trees see
+TREE_NUCLEOTIDES = 400_000  # a third to a half of those measured; more takes long and gains little
+Predict = Callable[[list[str]], list[np.ndarray]]
+
+
+def fold_unpaired(sequence: str) -> np.ndarray:
+    """Probability of each nucleotide to be unpaired in the thermodynamic ensemble.
+
+    Args:
+        sequence: L nucleotides, ACGU.
+
+    Returns:
+        (L,) float32 in 0..1.
+    """
+    import RNA
+
+    fold = RNA.fold_compound(sequence)
+    # Scaled by the minimum free energy, so that the partition function of 500 nt stays within double range.
+    fold.exp_params_rescale(fold.mfe()[1])
+    fold.pf()
+    pairs = np.array(fold.bpp())[1:, 1:]
+    return (1.0 - pairs.sum(axis=0) - pairs.sum(axis=1)).clip(0.0, 1.0).astype(np.float32)
+
+
+class UnpairedProbabilities:
+    """Unpaired probabilities by sequence, folded when first asked for and kept in one file."""
+
+    def __init__(self, folder: Path = CACHE) -> None:
+        import RNA
+
+        self.file = folder / f"unpaired-{RNA.__version__}.npz"
+        self.known: dict[str, np.ndarray] = {}
+        if self.file.is_file():
+            with np.load(self.file) as stored:
+                sequences = bytes(stored["sequences"]).decode("ascii").split("\n")
+                bounds = np.cumsum([len(s) for s in sequences])[:-1]
+                self.known = dict(zip(sequences, np.split(stored["values"], bounds)))
+
+    def __call__(self, sequences: Sequence[str]) -> list[np.ndarray]:
+        """Look up or fold sequences.
+
+        Args:
+            sequences: ACGU.
+
+        Returns:
+            One (L,) float32 array each.
+        """
+        missing = sorted({s for s in sequences if s not in self.known}, key=len)
+        start = saved = time.monotonic()
+        for i, sequence in enumerate(missing, 1):
+            self.known[sequence] = fold_unpaired(sequence)
+            if i % 1000 == 0 or i == len(missing):
+                print(f"folded {i} of {len(missing)} in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+            if i == len(missing) or time.monotonic() - saved > 60:
+                self._save()
+                saved = time.monotonic()
+        return [self.known[s] for s in sequences]
+
+    def _save(self) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.file.with_suffix(".tmp.npz")
+        names = np.frombuffer("\n".join(self.known).encode("ascii"), dtype=np.uint8)
+        np.savez(temporary, sequences=names, values=np.concatenate(list(self.known.values())))
+        temporary.replace(self.file)
+
+
+def letter_codes(sequence: str) -> np.ndarray:
+    """(L,) codes 0-3 of ACGU, in `LETTERS` order; 4 for any other letter."""
+    table = np.full(256, 4, dtype=np.int64)
+    table[np.frombuffer(LETTERS.encode(), dtype=np.uint8)] = range(4)
+    return table[np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)]
+
+
+def window_features(sequence: str, unpaired: np.ndarray) -> np.ndarray:
+    """Features of the trees for one RNA.
+
+    Args:
+        sequence: L nucleotides.
+        unpaired: (L,) probabilities.
+
+    Returns:
+        (L, 13 * 5) float32: for each offset -6..6 the one-hot letter and the unpaired probability; beyond the ends
+        zeros and -1.
+    """
+    length = len(sequence)
+    one_hot = np.zeros((length + 2 * WINDOW, 5), dtype=np.float32)
+    one_hot[:, 4] = -1.0
+    inside = one_hot[WINDOW : WINDOW + length]
+    inside[:, :4] = np.eye(5, dtype=np.float32)[letter_codes(sequence)][:, :4]
+    inside[:, 4] = unpaired
+    return np.concatenate([one_hot[o : o + length] for o in range(2 * WINDOW + 1)], axis=1)
+
+
+def _measured(profiles: Sequence[Any], channel: str) -> tuple[list[str], list[np.ndarray]]:
+    """Sequences and (L,) labels clipped to [0, 1] of the profiles in which a channel is measured."""
+    column = list(profiles[0].channels).index(channel)
+    chosen = [p for p in profiles if np.isfinite(p.reactivity[:, column]).any()]
+    return [p.sequence for p in chosen], [p.reactivity[:, column].astype(np.float64).clip(0, 1) for p in chosen]
+
+
+def fit_letter_mean(profiles: Sequence[Any], channel: str) -> Callable[[str], np.ndarray]:
+    """Mean label of each letter.
+
+    Args:
+        profiles: training profiles.
+        channel: the channel to learn.
+
+    Returns:
+        A function from a sequence to its (L,) predictions.
+    """
+    sequences, labels = _measured(profiles, channel)
+    y, codes = np.concatenate(labels), np.concatenate([letter_codes(s) for s in sequences])
+    keep = np.isfinite(y)
+    means = np.array([*(y[keep & (codes == c)].mean() for c in range(4)), y[keep].mean()])
+    return lambda sequence: means[letter_codes(sequence)]
+
+
+def fit_linear(profiles: Sequence[Any], channel: str, unpaired: UnpairedProbabilities) -> Callable[[str], np.ndarray]:
+    """Least-squares line of each letter in the unpaired probability.
+
+    Args:
+        profiles: training profiles.
+        channel: the channel to learn.
+        unpaired: folding.
+
+    Returns:
+        A function from a sequence to its (L,) predictions.
+    """
+    sequences, labels = _measured(profiles, channel)
+    y, codes = np.concatenate(labels), np.concatenate([letter_codes(s) for s in sequences])
+    x, keep = np.concatenate(unpaired(sequences)), np.isfinite(y)
+    lines = np.zeros((5, 2))
+    for c in range(5):
+        rows = keep & (codes == c) if c < 4 else keep
+        lines[c] = np.polyfit(x[rows], y[rows], 1)
+
+    def predict(sequence: str) -> np.ndarray:
+        slope, intercept = lines[letter_codes(sequence)].T
+        return intercept + slope * unpaired([sequence])[0]
+
+    return predict
+
+
+def fit_trees(
+    profiles: Sequence[Any],
+    channel: str,
+    unpaired: UnpairedProbabilities,
+    loss: str = "absolute_error",
+    max_nucleotides: int = TREE_NUCLEOTIDES,
+    seed: int = 0,
+) -> Callable[[str], np.ndarray]:
+    """Histogram gradient boosting over a window of letters and unpaired probabilities.
+
+    Args:
+        profiles: training profiles.
+        channel: the channel to learn.
+        unpaired: folding.
+        loss: `absolute_error` or `squared_error`.
+        max_nucleotides: measured nucleotides to learn from, drawn at random over all profiles.
+        seed: of the draw and of the trees.
+
+    Returns:
+        A function from a sequence to its (L,) predictions.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    sequences, labels = _measured(profiles, channel)
+    y = np.concatenate(labels)
+    rows = np.flatnonzero(np.isfinite(y))
+    if len(rows) > max_nucleotides:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, max_nucleotides, replace=False))
+    folded, parts, start = unpaired(sequences), [], 0
+    for sequence, probabilities in zip(sequences, folded):
+        first, last = np.searchsorted(rows, [start, start + len(sequence)])
+        if last > first:
+            parts.append(window_features(sequence, probabilities)[rows[first:last] - start])
+        start += len(sequence)
+    trees = HistGradientBoostingRegressor(
+        loss=loss, learning_rate=0.1, max_iter=400, max_leaf_nodes=63, min_samples_leaf=50, random_state=seed
+    )
+    trees.fit(np.concatenate(parts), y[rows])
+    return lambda sequence: trees.predict(window_features(sequence, unpaired([sequence])[0]))
+
+
+def stack_channels(models: Sequence[Callable[[str], np.ndarray]]) -> Predict:
+    """Join one single-channel model a channel into a predictor of (L, C) arrays for `rna_hf.training.metrics`."""
+    return lambda sequences: [np.stack([m(s) for m in models], axis=1).astype(np.float32) for s in sequences]

@@ -1,0 +1,311 @@
+"""Train `ribonanzanet-mini`: first to fold, then on measured profiles. One resumable command::
+
+    PYTHONPATH=src python examples/ribonanzanet_mini/train.py --data ../shared/data --output runs/ribonanzanet_mini
+
+Stages: (1) fold: pairing probabilities of ViennaRNA on generated and natural sequences, short ones first, and known
+secondary structures; (2) profiles: measured 2A3, DMS and 1M7, beside more folding; (3) final: 2A3 and DMS only, all
+training RNAs, full length, falling learning rate. Each reagent and source has its own channel while training, so that
+scales don't mix; the written checkpoint keeps 2A3 and DMS. Runs the same on a CPU and on a GPU. Started again with the
+same arguments it goes on from the last saved state, on the batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from batches import PAIR_SOURCES, TRAINING_CHANNELS, Batch, Stage, TrainingBatches, encode
+from known_structures import KnownStructure, load_known_structures
+from measured_data import Profile, load_measured, manifest_sources, split
+from shared_data import DEFAULT_DATA, REPOSITORY
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RnaTokenizerFast
+from rna_hf.data.splits import write_manifest
+from rna_hf.hub.loader import add_loader
+from rna_hf.training.metrics import evaluate
+
+SHIPPED_CHANNELS = ["2A3", "DMS"]
+CONFIG = {
+    "hidden_size": 128,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 4,
+    "pair_hidden_size": 32,
+    "hidden_dropout": 0.05,
+    "fix_attention_mask": True,
+    "fix_attention_residual": True,
+    "fix_pairwise_dropout": True,
+}
+EVERYTHING = {"lib15k": 0.35, "pk50": 0.2, "cloudlab": 0.35, "openvaccine": 0.1}
+# The test libraries were made like pk50; lib15k has a higher DMS background (seen on the validation RNAs).
+RIBONANZA = {"lib15k": 0.4, "pk50": 0.6}
+STAGES = (
+    Stage("fold", 2600, 0.8, 0.2, (30, 90), 0.0, (1e-3, 1e-3), "development", EVERYTHING),
+    Stage("profiles", 5400, 0.15, 0.1, (110, 110), 0.1, (1e-3, 8e-4), "development", EVERYTHING),
+    Stage("final", 1800, 0.0, 0.0, (110, 110), 0.4, (8e-4, 2e-5), "final", RIBONANZA),
+)
+EMA_DECAY = 0.999
+STRUCTURE_MAX_LENGTH = 140
+
+
+class TrainingModel(nn.Module):
+    """The model with all training channels, and a head that reads pairing from its pair track.
+
+    The pair head reads the pair state that enters the last layer: the one that the last attention uses, and the last
+    that has any effect on reactivity.
+    """
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__()
+        self.reactivity = RibonanzaNetForReactivity(config)
+        self.pair_norm = nn.LayerNorm(config.pair_hidden_size)
+        self.pair_head = nn.Linear(config.pair_hidden_size, len(PAIR_SOURCES))
+        nn.init.constant_(self.pair_head.bias, -4.0)  # few nucleotides of the L x L pair
+        self._pair_states: Tensor | None = None
+        self.reactivity.model.layers[-1].register_forward_pre_hook(self._keep_pair_states)
+
+    def _keep_pair_states(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        self._pair_states = args[1]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return reactivities (B, L, channels) and pairing logits (B, L, L, sources), both in float32."""
+        logits = self.reactivity(input_ids=input_ids, attention_mask=attention_mask).logits
+        symmetric = self._pair_states + self._pair_states.transpose(1, 2)
+        return logits.float(), self.pair_head(self.pair_norm(symmetric)).float()
+
+
+def batch_loss(model: TrainingModel, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    """Return the loss of a batch and its parts: error of the profiles, and of the pairing per nucleotide."""
+    reactivity, pairing = model(batch.input_ids, batch.attention_mask)
+    measured = batch.labels.isfinite()
+    error = reactivity - torch.where(measured, batch.labels, 0.0).clamp(0, 1)
+    # The absolute error is what is reported; the squared one keeps the rare high values, which correlation rewards.
+    error = (error.abs() + 0.5 * error.square()) * batch.weights
+    profile_loss = torch.where(measured, error, 0.0).sum() / measured.sum().clamp(min=1)
+    real = (batch.input_ids != 4).float()
+    both_real = real[:, :, None] * real[:, None, :]
+    pair_loss = nn.functional.binary_cross_entropy_with_logits(
+        pairing[..., batch.pair_source], batch.pairs, reduction="none"
+    )
+    pair_loss = (pair_loss * both_real).sum() / real.sum()
+    return profile_loss + 0.5 * pair_loss, {"profile": profile_loss.item(), "pair": pair_loss.item()}
+
+
+class Trainer:
+    """Weights in float32 with their average, a bfloat16 copy that computes, the optimiser and the step number."""
+
+    def __init__(self, batches: TrainingBatches, output: Path, device: torch.device, seed: int):
+        self.batches, self.output, self.device, self.step = batches, output, device, 0
+        torch.manual_seed(seed)
+        config = RibonanzaNetConfig(**CONFIG, channels=list(TRAINING_CHANNELS))
+        self.model = TrainingModel(config).to(device)
+        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.master = [p.detach().clone() for p in self.model.parameters()]
+        decayed = [p for p in self.master if p.dim() > 1]
+        others = [p for p in self.master if p.dim() <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.99)
+        )
+        self.model.to(torch.bfloat16)
+        self.seconds = dict.fromkeys((stage.name for stage in batches.stages), 0.0)
+
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """Take one optimiser step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.batches.learning_rate(self.step)
+        # Dropout follows the step number, so that a resumed run draws what an unbroken one would.
+        torch.manual_seed(self.batches.seed * 1_000_003 + self.step)
+        batch = dataclasses.replace(
+            batch, **{k: v.to(self.device) for k, v in vars(batch).items() if isinstance(v, Tensor)}
+        )
+        self.model.train()
+        loss, parts = batch_loss(self.model, batch)
+        loss.backward()
+        for master, parameter in zip(self.master, self.model.parameters()):
+            master.grad = torch.zeros_like(master) if parameter.grad is None else parameter.grad.float()
+            parameter.grad = None
+        norm = torch.nn.utils.clip_grad_norm_(self.master, 1.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self.step += 1
+        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), self.master, 1 - decay)
+            torch._foreach_copy_(list(self.model.parameters()), self.master)
+        return parts
+
+    def save(self) -> None:
+        """Write the state, in one move."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "master": self.master,
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        temporary = self.output / "state.pt.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.output / "state.pt")
+
+    def restore(self) -> None:
+        """Take up the saved state, if there is one."""
+        path = self.output / "state.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.step, self.seconds = state["step"], self.seconds | state["seconds"]
+        with torch.no_grad():
+            torch._foreach_copy_(self.master, state["master"])
+            torch._foreach_copy_(list(self.model.parameters()), self.master)
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def averaged_model(self) -> TrainingModel:
+        """Return the averaged weights in float32, for evaluation and for the checkpoint."""
+        model = TrainingModel(self.model.reactivity.config).to(self.device)
+        model.load_state_dict(self.average)
+        return model.eval()
+
+
+@torch.no_grad()
+def predict_profiles(
+    model: nn.Module, sequences: list[str], device: torch.device, batch_size: int = 4
+) -> list[np.ndarray]:
+    """Predict (L, 2) for each sequence: 2A3 and DMS."""
+    results: list[np.ndarray | None] = [None] * len(sequences)
+    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        length = max(len(sequences[i]) for i in rows)
+        ids = torch.full((len(rows), length), 4)
+        for row, i in enumerate(rows):
+            ids[row, : len(sequences[i])] = torch.from_numpy(encode(sequences[i]))
+        logits = model(input_ids=ids.to(device), attention_mask=(ids != 4).to(device)).logits.float().cpu().numpy()
+        for row, i in enumerate(rows):
+            results[i] = logits[row, : len(sequences[i]), :2]
+    return results
+
+
+def validate(trainer: Trainer, records: list[Profile], count: int) -> dict[str, dict[str, float]]:
+    """Score the averaged weights on some held-out RNAs of each source."""
+    model = trainer.averaged_model().reactivity
+    scores = {}
+    for source in ("lib15k", "pk50"):
+        chosen = [r for r in records if r.source == source][:count]
+        scores[source] = evaluate(
+            lambda sequences: predict_profiles(model, list(sequences), trainer.device), chosen, SHIPPED_CHANNELS
+        )
+    return scores
+
+
+def export(trainer: Trainer, records: list[Profile | KnownStructure], folder: Path) -> None:
+    """Write the averaged weights as a checkpoint that predicts 2A3 and DMS, with the manifest of what it learnt from.
+
+    Args:
+        trainer: with the state to write.
+        records: all profiles and structures of the training.
+        folder: where to write.
+    """
+    trained = trainer.averaged_model().reactivity
+    kept = [TRAINING_CHANNELS.index(name) for name in SHIPPED_CHANNELS]
+    longest = max(len(record.sequence) for record in records)
+    config = RibonanzaNetConfig(**CONFIG, channels=SHIPPED_CHANNELS, training_max_length=longest)
+    model = RibonanzaNetForReactivity(config)
+    weights = trained.state_dict()
+    for name in ("head.weight", "head.bias"):
+        weights[name] = weights[name][kept]
+    model.load_state_dict(weights)
+    model.save_pretrained(folder)
+    RnaTokenizerFast(alphabet="ribonanzanet").save_pretrained(folder)
+    add_loader(folder)
+    write_manifest(
+        folder / "training_data.json",
+        manifest_sources(records),
+        split="final",
+        structure_max_length=STRUCTURE_MAX_LENGTH,
+        steps=trainer.step,
+        seed=trainer.batches.seed,
+        seconds_per_stage={name: round(seconds) for name, seconds in trainer.seconds.items()},
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, resume or export."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="the shared data folder")
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "runs" / "ribonanzanet_mini")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the steps of every stage")
+    parser.add_argument("--pair-budget", type=int, default=50_000, help="B * L * L of a batch")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
+    parser.add_argument("--save-every", type=int, default=200, help="steps between saved states")
+    parser.add_argument("--validate-every", type=int, default=1000, help="steps between validations")
+    parser.add_argument("--validation-rnas", type=int, default=60, help="of each source")
+    parser.add_argument("--stop-after", type=int, help="stop at this step, to be resumed")
+    parser.add_argument("--export", type=Path, help="write the checkpoint here, and train no further")
+    arguments = parser.parse_args(argv)
+
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    profiles, structures = load_measured(arguments.data), load_known_structures(arguments.data, STRUCTURE_MAX_LENGTH)
+    development, validation = split(profiles, "development")
+    np.random.default_rng(0).shuffle(validation)
+    stages = [dataclasses.replace(s, steps=max(1, round(s.steps * arguments.scale))) for s in STAGES]
+    batches = TrainingBatches(
+        stages, {"development": development, "final": profiles}, structures, arguments.seed, arguments.pair_budget
+    )
+    device = torch.device(arguments.device)
+    trainer = Trainer(batches, arguments.output, device, arguments.seed)
+    trainer.restore()
+    if arguments.export:
+        export(trainer, [*profiles, *structures], arguments.export)
+        print(f"wrote {arguments.export} after {trainer.step} of {len(batches)} steps")
+        return 0
+
+    last = min(len(batches), arguments.stop_after or len(batches))
+    print(f"steps {trainer.step} to {last}; {len(profiles)} profiles, {len(structures)} structures", flush=True)
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(trainer.step, last),
+        num_workers=arguments.workers,
+        prefetch_factor=8 if arguments.workers else None,
+    )
+    log = (arguments.output / "log.jsonl").open("a")
+    running: dict[str, list[float]] = {"profile": [], "pair": []}
+    started = time.perf_counter()
+    for batch in loader:
+        stage, _ = batches.stage_of(trainer.step)
+        parts = trainer.train_step(batch)
+        for name, value in parts.items():
+            if value:
+                running[name].append(value)
+        now = time.perf_counter()
+        trainer.seconds[stage.name] += now - started
+        started = now
+        if trainer.step % 50 == 0:
+            row = {"step": trainer.step, "stage": stage.name, "seconds": round(sum(trainer.seconds.values()))}
+            row |= {name: round(float(np.mean(values)), 4) for name, values in running.items() if values}
+            running = {name: [] for name in running}
+            print(json.dumps(row), file=log, flush=True)
+            print(row, flush=True)
+        if trainer.step % arguments.save_every == 0 or trainer.step == last:
+            trainer.save()
+        if trainer.step % arguments.validate_every == 0 or trainer.step == last:
+            row = {"step": trainer.step, "validation": validate(trainer, validation, arguments.validation_rnas)}
+            print(json.dumps(row), file=log, flush=True)
+            print(row, flush=True)
+            started = time.perf_counter()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
