@@ -1,0 +1,152 @@
+"""The trained checkpoints that ship with the package: what there is, where it is, how good it is.
+
+Each is a folder beside this file with `config.json`, `model.safetensors`, the tokenizer's files and a card
+(`README.md`), whose front matter holds the scores. Nothing here loads a model.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+
+# The checkpoint that a task uses when none is named.
+DEFAULT_CHECKPOINTS = {"reactivity": "ribonanzanet-mini"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk.
+
+    Attributes:
+        name: what `--model` takes.
+        path: its folder.
+        model_type: the architecture, as in `config.json`.
+        model_class: the class it was saved from, or "" if `config.json` does not say.
+        num_parameters: number of values in its safetensors files.
+        num_bytes: size of all its files.
+        training_max_length: longest sequence it was trained on, in nucleotides, if known.
+        scores: lines such as `Ribonanza test, MAE 2A3: 0.21`, from the card.
+    """
+
+    name: str
+    path: Path
+    model_type: str
+    model_class: str
+    num_parameters: int
+    num_bytes: int
+    training_max_length: int | None = None
+    scores: list[str] = field(default_factory=list)
+
+
+def list_checkpoints(folder: Path = FOLDER) -> list[Checkpoint]:
+    """Return the checkpoints in a folder, by default those that ship, in the order of their names."""
+    return [_read(path.parent) for path in sorted(folder.glob("*/config.json"))]
+
+
+def default_checkpoint_path(task: str = "reactivity") -> Path:
+    """Return the folder of a task's bundled checkpoint, whether or not it is there."""
+    return FOLDER / DEFAULT_CHECKPOINTS[task]
+
+
+def find_checkpoint(name: str | Path | None, task: str = "reactivity") -> Path:
+    """Return the folder of a checkpoint.
+
+    Args:
+        name: a folder, the name of a bundled checkpoint, or an id on the Hugging Face Hub (`owner/name`), whose files
+            are then downloaded; the task's bundled checkpoint if None.
+        task: what the checkpoint is for.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+    """
+    if name is None:
+        path = default_checkpoint_path(task)
+        if not (path / "config.json").exists():
+            raise FileNotFoundError(
+                f"the bundled checkpoint {path.name!r} is missing from this installation (looked in {path}); "
+                "reinstall rna-hf, or name a checkpoint with --model (model= in Python)"
+            )
+        return path
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise FileNotFoundError(f"{path} is not a checkpoint: it holds no config.json")
+        return path
+    if path.is_file():
+        raise FileNotFoundError(f"{path} is a file; a checkpoint is a folder with config.json and model.safetensors")
+    bundled = [checkpoint.name for checkpoint in list_checkpoints()]
+    if str(name) in bundled:
+        return FOLDER / str(name)
+    reason = ""
+    if _is_hub_id(str(name)):
+        try:
+            return _download(str(name))
+        except Exception as error:  # huggingface_hub raises many kinds; each means that there is no checkpoint here
+            reason = f", nor one that can be downloaded from the Hugging Face Hub ({type(error).__name__})"
+    raise FileNotFoundError(
+        f"no checkpoint {str(name)!r}: neither a folder nor a bundled checkpoint "
+        f"({', '.join(bundled) or 'none is bundled'}){reason}"
+    )
+
+
+def _is_hub_id(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.md"]))
+
+
+def _read(path: Path) -> Checkpoint:
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    architectures = config.get("architectures") or [""]
+    return Checkpoint(
+        name=path.name,
+        path=path,
+        model_type=config.get("model_type", ""),
+        model_class=architectures[0],
+        num_parameters=sum(_count_parameters(file) for file in path.glob("*.safetensors")),
+        num_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+        training_max_length=config.get("training_max_length"),
+        scores=_read_scores(path / "README.md"),
+    )
+
+
+def _count_parameters(file: Path) -> int:
+    """Count the values in a safetensors file from its header: 8 bytes of length, then JSON."""
+    with open(file, "rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    count = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            size = 1
+            for extent in tensor["shape"]:
+                size *= extent
+            count += size
+    return count
+
+
+def _read_scores(card: Path) -> list[str]:
+    """Read `model-index` of a card's YAML front matter."""
+    if not card.exists():
+        return []
+    import yaml
+
+    text = card.read_text(encoding="utf-8")
+    if not text.startswith("---"):
+        return []
+    front_matter: dict[str, Any] = yaml.safe_load(text.split("---", 2)[1]) or {}
+    scores = []
+    for model in front_matter.get("model-index") or []:
+        for result in model.get("results") or []:
+            dataset = (result.get("dataset") or {}).get("name", "")
+            for metric in result.get("metrics") or []:
+                value = metric.get("value")
+                shown = f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
+                scores.append(f"{dataset}, {metric.get('name') or metric.get('type')}: {shown}")
+    return scores

@@ -1,0 +1,100 @@
+"""Parser and dispatch of `rna-hf`; a command's module is imported only when the command is called.
+
+Each command's module has `main(argv)`, which takes the arguments after the command's name and returns the exit code.
+Whatever it raises becomes one line on standard error: exit code 2 for something wrong with the input or the options, 1
+for a failure, 130 after Ctrl-C. `--debug`, anywhere, shows the traceback.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from rna_hf.version import __version__
+
+# Command: its module and one line of help.
+COMMANDS = {
+    "predict": ("rna_hf.cli.predict", "predict chemical reactivity for sequences in a file"),
+    "models": ("rna_hf.cli.models", "list the checkpoints that ship with this package"),
+    "convert": ("rna_hf.cli.convert", "convert an original checkpoint"),
+}
+
+USAGE = """usage: rna-hf [--version] [--help] [--debug] COMMAND ...
+
+RNA models for Hugging Face Transformers.
+
+commands:
+{commands}
+
+examples:
+  rna-hf predict reactivity GGGAACGACUCGAGUAGAGUCGAAAA --output demo
+  rna-hf predict reactivity rnas.fasta --output predictions
+  rna-hf models
+
+`rna-hf COMMAND --help` says more about a command."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command.
+
+    Args:
+        argv: arguments after the program's name.
+
+    Returns:
+        Exit code.
+    """
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(USAGE.format(commands="\n".join(f"  {name:<10}{line}" for name, (_, line) in COMMANDS.items())))
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"rna-hf {__version__}")
+        return 0
+    command, *rest = argv
+    if command not in COMMANDS:
+        raise ValueError(f"there is no command {command!r}; choose one of {', '.join(COMMANDS)} (see rna-hf --help)")
+    return importlib.import_module(COMMANDS[command][0]).main(rest)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Entry point: run a command and turn whatever goes wrong into one line and an exit code.
+
+    Args:
+        argv: arguments after the program's name; the process's own if omitted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    shows_traceback = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        return main(arguments)
+    except KeyboardInterrupt:
+        hint = "; run the same command again to go on where it stopped" if arguments[:1] == ["predict"] else ""
+        return _fail(f"interrupted{hint}", 130, shows_traceback)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has left. Nothing more can be written there, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        return _fail(_describe(error), 2, shows_traceback)
+    except (OSError, MemoryError, FloatingPointError) as error:
+        return _fail(_describe(error), 1, shows_traceback)
+    except Exception as error:  # the last net: a user never gets a traceback unasked
+        message = f"unexpected {type(error).__name__}: {_describe(error)} (--debug shows where; please report it)"
+        return _fail(message, 1, shows_traceback)
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(message: str, code: int, shows_traceback: bool) -> int:
+    if shows_traceback:
+        traceback.print_exc()
+    print(f"rna-hf: error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(run())

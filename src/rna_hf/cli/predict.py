@@ -1,0 +1,145 @@
+"""`rna-hf predict`: predictions for the sequences of a file, of standard input or of the command line."""
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+EPILOG = """INPUT that names an existing path, or looks like one (it has '/', '\\' or '.'), is a file; else a sequence.
+Without an `id` column, sequences of a table are called seq1, seq2, ...; a FASTA record's id is the first word of its
+header. Killed or interrupted, the same command goes on where it stopped and gives the same file.
+
+examples:
+  rna-hf predict reactivity GGGAACGACUCGAGUAGAGUCGAAAA --output demo
+  rna-hf predict reactivity rnas.fasta.gz --output predictions --format csv
+  rna-hf predict reactivity library.parquet --output predictions --model ./my-checkpoint --flip-average
+  zcat rnas.fasta.gz | rna-hf predict reactivity - --output predictions --skip-invalid"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong arguments as every other error: by raising."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the parser; `rna_hf.prediction` says what the choices are."""
+    from rna_hf.prediction import DEFAULT_BATCH_TOKENS, DEFAULT_PLOT_ROWS, DTYPES, FORMATS, TASKS
+
+    parser = _Parser(
+        prog="rna-hf predict",
+        description="Predict for every sequence of an input; one row a sequence, in input order.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("task", choices=list(TASKS), help="what to predict: %(choices)s")
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="FASTA, CSV, TSV or parquet file with a 'sequence' column (text also gzipped), '-' for standard input, "
+        "or a sequence",
+    )
+    parser.add_argument("--output", metavar="DIR", required=True, help="folder to write to; one folder holds one run")
+    parser.add_argument(
+        "--model", metavar="NAME_OR_FOLDER", help="checkpoint: a folder or one of `rna-hf models`; default: the bundled"
+    )
+    parser.add_argument(
+        "--flip-average", action="store_true", help="average with the prediction for the reversed sequence (2 x slower)"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: %(default)s")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="default: %(default)s")
+    parser.add_argument(
+        "--batch-tokens",
+        type=int,
+        metavar="N",
+        default=DEFAULT_BATCH_TOKENS,
+        help="nucleotides in a batch, padding included, fewer beyond 256 nt; more is faster on a GPU and takes more "
+        "memory; default: %(default)s",
+    )
+    parser.add_argument(
+        "--skip-invalid",
+        action="store_true",
+        help="leave out sequences that cannot be predicted, and list them in DIR/skipped.tsv",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what another run left in DIR")
+    parser.add_argument(
+        "--plot",
+        type=int,
+        metavar="N",
+        default=DEFAULT_PLOT_ROWS,
+        help="RNAs in the heat map, 0 for none; default: %(default)s",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show warnings and errors only")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments after `rna-hf predict`.
+
+    Returns:
+        Exit code 0; whatever goes wrong is raised.
+    """
+    try:
+        options = make_parser().parse_args(argv)
+    except SystemExit as stop:  # after --help
+        return int(stop.code or 0)
+    _speak_plainly(options.quiet)
+    # oneDNN keeps a compiled kernel and its buffers for each shape of batch, so memory would grow with the number of
+    # shapes: by a quarter from 1,000 to 20,000 sequences. Read when the first kernel is made; a few per cent slower.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "0")
+
+    from rna_hf.prediction import predict
+
+    predict(
+        options.input,
+        options.output,
+        task=options.task,
+        model=options.model,
+        flip_average=options.flip_average,
+        format=options.format,
+        device=options.device,
+        dtype=options.dtype,
+        batch_tokens=options.batch_tokens,
+        skip_invalid=options.skip_invalid,
+        overwrite=options.overwrite,
+        plot_rows=options.plot,
+        progress=not options.quiet,
+    )
+    return 0
+
+
+def _speak_plainly(quiet: bool) -> None:
+    """Print our messages and all warnings as single lines on standard error; silence other packages' progress."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LineFormatter())
+    logger = logging.getLogger("rna_hf")
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+
+    def show(message: Warning | str, category: type[Warning], *position: Any, **options: Any) -> None:
+        # Warnings for programmers (deprecations and the like) are not for the user of a command.
+        if category is UserWarning:
+            logger.warning("%s", " ".join(str(message).split()))
+
+    warnings.showwarning = show
+
+
+class _LineFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        return f"rna-hf: {prefix}{record.getMessage()}"

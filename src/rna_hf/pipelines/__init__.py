@@ -1,0 +1,5 @@
+"""Pipelines: a string in, plain Python values with named units out."""
+
+from .reactivity import ReactivityPipeline
+
+__all__ = ["ReactivityPipeline"]
