@@ -1,0 +1,171 @@
+"""Model cards: what they say comes from files, huggingface_hub reads them back, and none in the repository is stale."""
+
+import hashlib
+import json
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, __version__
+from rna_hf.checkpoints import list_checkpoints
+from rna_hf.hub import cards
+
+NAME = "ribonanzanet-mini"
+
+
+def number(value):
+    return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+
+def measured(digest):
+    """A result file in the form of `benchmarks/reactivity_accuracy.py`, with made-up numbers."""
+
+    def channel(own, other):
+        metrics = {
+            NAME: {"mae": number(own), "pearson": number(0.75)},
+            "letter": {"mae": number(other), "pearson": number(0.5)},
+        }
+        return {"rnas": 7, "nucleotides": 70, "metrics": metrics}
+
+    tests = {
+        "pk90": {"metrics": ["mae", "pearson"], "channels": {"2A3": channel(0.125, 0.25), "DMS": channel(0.5, 0.375)}}
+    }
+    return {"reference": NAME, "weights_sha256": {NAME: digest}, "tests": tests}
+
+
+@pytest.fixture
+def checkout(tmp_path, repository_root):
+    """A small copy of what cards are made from: a tiny checkpoint, made-up scores, and the repository's own facts."""
+    folder = tmp_path / cards.CHECKPOINTS_FOLDER / NAME
+    config = RibonanzaNetConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        pair_hidden_size=8,
+        outer_product_size=4,
+        training_max_length=206,
+    )
+    RibonanzaNetForReactivity(config).save_pretrained(folder)
+    manifest = {"sources": [{"name": "lib15k", "files": [], "rule": "", "rows": 1234, "sequences": 1200, "sha256": ""}]}
+    (folder / "training_data.json").write_text(json.dumps(manifest))
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    accuracy = tmp_path / cards.ACCURACY_FILE
+    accuracy.parent.mkdir(parents=True)
+    accuracy.write_text(json.dumps(measured(digest)))
+    (tmp_path / cards.FACTS_FOLDER).mkdir()
+    facts = (repository_root / cards.FACTS_FOLDER / f"{NAME}.yaml").read_text(encoding="utf-8")
+    (tmp_path / cards.FACTS_FOLDER / f"{NAME}.yaml").write_text(facts, encoding="utf-8")
+    regions = "\n".join(f"<!-- generated:{name} -->\n<!-- /generated:{name} -->" for name in ("models", "accuracy"))
+    (tmp_path / "README.md").write_text(f"before\n{regions}\nafter\n")
+    return tmp_path
+
+
+def test_card_comes_back_from_huggingface_hub(checkout):
+    assert cards.main(["--root", str(checkout)]) == 0
+    data = ModelCard.load(checkout / cards.CHECKPOINTS_FOLDER / NAME / "README.md").data
+    assert data.license == "apache-2.0"
+    assert data.library_name == "transformers"
+    results = {(result.dataset_type, result.metric_name): result.metric_value for result in data.eval_results}
+    assert results == {
+        ("pk90", "MAE 2A3"): 0.125,
+        ("pk90", "Pearson r 2A3"): 0.75,
+        ("pk90", "MAE DMS"): 0.5,
+        ("pk90", "Pearson r DMS"): 0.75,
+    }
+    assert {result.dataset_name for result in data.eval_results} == {"OpenKnot PK90"}
+
+
+def test_checkpoints_list_shows_the_scores_of_the_card(checkout):
+    cards.main(["--root", str(checkout)])
+    (checkpoint,) = list_checkpoints(checkout / cards.CHECKPOINTS_FOLDER)
+    assert "OpenKnot PK90, MAE 2A3: 0.125" in checkpoint.scores
+
+
+def test_card_says_what_the_files_say(checkout):
+    cards.main(["--root", str(checkout)])
+    (checkpoint,) = list_checkpoints(checkout / cards.CHECKPOINTS_FOLDER)
+    text = (checkpoint.path / "README.md").read_text()
+    assert f"| parameters | {checkpoint.num_parameters:,} |" in text
+    assert "| `fix_attention_mask` | no |" in text
+    assert "the longest in training had 206 nucleotides" in text
+    assert "| 1,234 | 1,200 | MIT |" in text
+    assert "| ribonanzanet-mini | **0.125** (0.115 to 0.135) |" in text
+    assert "| mean of each letter |" in text
+    # The best of a column is marked, also where it is a baseline.
+    assert "**0.375** (0.365 to 0.385)" in text
+    assert "**0.500** (0.490 to 0.510)" not in text
+
+
+def test_card_of_a_checkpoint_that_was_not_measured(checkout):
+    (checkout / cards.ACCURACY_FILE).unlink()
+    (checkout / cards.CHECKPOINTS_FOLDER / NAME / "training_data.json").unlink()
+    cards.main(["--root", str(checkout)])
+    text = (checkout / cards.CHECKPOINTS_FOLDER / NAME / "README.md").read_text()
+    assert "Not measured." in text
+    assert "model-index" not in text
+    assert cards.NOTHING_YET in (checkout / "README.md").read_text()
+
+
+def test_readme_regions_are_filled_and_the_rest_is_left(checkout):
+    cards.main(["--root", str(checkout)])
+    text = (checkout / "README.md").read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "RNA reactivity prediction" in text
+    assert "**OpenKnot PK90** (2A3: 7 RNAs, DMS: 7 RNAs)" in text
+
+
+def test_check_names_what_is_stale(checkout, capsys):
+    assert cards.main(["--root", str(checkout), "--check"]) == 1
+    assert "run `make cards`" in capsys.readouterr().out
+    cards.main(["--root", str(checkout)])
+    assert cards.main(["--root", str(checkout), "--check"]) == 0
+
+
+def test_scores_of_other_weights_are_refused(checkout):
+    (checkout / cards.ACCURACY_FILE).write_text(json.dumps(measured("0" * 64)))
+    with pytest.raises(ValueError, match="run `make accuracy`"):
+        cards.generate(checkout)
+
+
+def test_an_unknown_source_of_training_data_is_refused(checkout):
+    path = checkout / cards.CHECKPOINTS_FOLDER / NAME / "training_data.json"
+    path.write_text(path.read_text().replace("lib15k", "from-somewhere"))
+    with pytest.raises(ValueError, match="'from-somewhere'"):
+        cards.generate(checkout)
+
+
+def test_missing_facts_are_named(checkout):
+    (checkout / cards.FACTS_FOLDER / f"{NAME}.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match=NAME):
+        cards.generate(checkout)
+
+
+def test_regions_need_both_markers():
+    with pytest.raises(ValueError, match="generated:models"):
+        cards.fill_region("<!-- generated:models -->", "models", "x")
+
+
+def test_content_of_a_region_is_taken_literally():
+    text = "<!-- generated:a -->\nold\n<!-- /generated:a -->"
+    assert cards.fill_region(text, "a", r"\1 new") == "<!-- generated:a -->\n\\1 new\n<!-- /generated:a -->"
+
+
+def test_nothing_in_the_repository_is_stale(repository_root):
+    assert cards.find_stale(repository_root) == []
+
+
+def test_every_bundled_checkpoint_has_its_files(repository_root):
+    checkpoints = list_checkpoints(repository_root / cards.CHECKPOINTS_FOLDER)
+    if not checkpoints:
+        pytest.skip("no checkpoint is bundled in this checkout")
+    for checkpoint in checkpoints:
+        names = {path.name for path in checkpoint.path.iterdir()}
+        assert {"README.md", "config.json", "model.safetensors", "rna_hf_loader.py", "tokenizer.json"} <= names
+
+
+def test_citation_names_this_version(repository_root):
+    citation = yaml.safe_load((repository_root / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__
+    assert f"\n## {__version__} " in (repository_root / "CHANGELOG.md").read_text(encoding="utf-8")
