@@ -69,7 +69,7 @@ upstream-tests: upstream-source  ## Run transformers' own common tests against o
 	  $(BIN)/python -m pytest tests/upstream $(PYTEST_ARGS)
 
 parity: $(VENV)/.installed-dev  ## Measure the distance to the original implementations again
-	$(BIN)/python benchmarks/parity.py
+	$(BIN)/python benchmarks/parity.py --output benchmarks/results/ribonanzanet_parity.md
 
 accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models again
 	$(BIN)/python benchmarks/reactivity_accuracy.py

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, memory, plots, prediction
-from rna_hf.prediction import make_batches, predict
+from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, memory, plots
+from rna_hf.data.run_folder import RunFolder
+from rna_hf.prediction import REACTIVITY_UNIT, make_batches, predict
+from rna_hf.prediction import run as run_module
 from rna_hf.tokenization import RnaTokenizerFast
 
 RNAS = [("a", "GGGAAACUCC"), ("b", "acgtacgtacgtacg"), ("c", "GGNNRYAAGCUUAGC"), ("d", "A")]
@@ -99,7 +101,7 @@ def test_formats_hold_the_same(format, tiny, tmp_path):
     if format == "parquet":
         table = pq.read_table(path)
         assert table.schema.field("reactivity_2A3").type == pa.list_(pa.float32())
-        assert json.loads(table.schema.metadata[b"rna_hf"])["unit"] == prediction.REACTIVITY_UNIT
+        assert json.loads(table.schema.metadata[b"rna_hf"])["unit"] == REACTIVITY_UNIT
         found = table.to_pylist()
     elif format == "csv":
         with open(path, newline="") as file:
@@ -127,7 +129,7 @@ def test_output_folder(tiny, tmp_path):
 
 def interrupt(monkeypatch, after):
     """Make the run stop, as Ctrl-C does, when it has written some parts."""
-    write_part = prediction.RunFolder.write_part
+    write_part = RunFolder.write_part
     written = []
 
     def stop(self, number, table):
@@ -136,13 +138,13 @@ def interrupt(monkeypatch, after):
         write_part(self, number, table)
         written.append(number)
 
-    monkeypatch.setattr(prediction.RunFolder, "write_part", stop)
+    monkeypatch.setattr(RunFolder, "write_part", stop)
     return written
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 def test_interrupted_runs_end_as_undisturbed_ones(format, tiny_fixed, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(prediction, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(run_module, "CHUNK_ROWS", 16)
     path = write_fasta(tmp_path / "in.fa", random_rnas(100))
     options = {"model": tiny_fixed, "format": format, "plot_rows": 0}
     undisturbed = predict(path, tmp_path / "undisturbed", **options).read_bytes()
@@ -161,7 +163,7 @@ def test_interrupted_runs_end_as_undisturbed_ones(format, tiny_fixed, tmp_path, 
 
 
 def test_a_damaged_part_is_made_again(tiny_fixed, tmp_path, monkeypatch):
-    monkeypatch.setattr(prediction, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(run_module, "CHUNK_ROWS", 16)
     path = write_fasta(tmp_path / "in.fa", random_rnas(50))
     undisturbed = predict(path, tmp_path / "undisturbed", model=tiny_fixed).read_bytes()
     with monkeypatch.context() as patch:
@@ -175,7 +177,7 @@ def test_a_damaged_part_is_made_again(tiny_fixed, tmp_path, monkeypatch):
 def test_killed_while_finishing(tiny_fixed, tmp_path, monkeypatch):
     undisturbed = predict(RNAS, tmp_path / "undisturbed", model=tiny_fixed).read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(prediction.RunFolder, "finish", interrupt(patch, after=99))  # not callable: fails there
+        patch.setattr(RunFolder, "finish", interrupt(patch, after=99))  # not callable: fails there
         with pytest.raises(TypeError):
             predict(RNAS, tmp_path / "out", model=tiny_fixed)
     assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "unfinished"
@@ -210,7 +212,7 @@ def test_a_finished_run_is_not_repeated_and_not_overwritten(tiny, tiny_fixed, tm
 
 
 def test_an_unfinished_run_of_something_else_is_kept(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(prediction, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(run_module, "CHUNK_ROWS", 2)
     with monkeypatch.context() as patch:
         interrupt(patch, after=1)
         with pytest.raises(KeyboardInterrupt):
@@ -222,7 +224,7 @@ def test_an_unfinished_run_of_something_else_is_kept(tiny, tmp_path, monkeypatch
 
 
 def test_what_cannot_be_resumed_starts_over(tiny_fixed, tmp_path, monkeypatch):
-    monkeypatch.setattr(prediction, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(run_module, "CHUNK_ROWS", 2)
     with monkeypatch.context() as patch:
         interrupt(patch, after=1)
         with pytest.raises(KeyboardInterrupt):
@@ -248,7 +250,7 @@ def test_foreign_files_are_kept(tiny, tmp_path):
 def test_two_runs_do_not_share_a_folder(tiny, tmp_path):
     pytest.importorskip("fcntl")
     with (
-        prediction.RunFolder(tmp_path, "parquet", "reactivity.png").open(),
+        RunFolder(tmp_path, "parquet", "reactivity.png").open(),
         pytest.raises(FileExistsError, match="another run is writing"),
     ):
         predict(RNAS, tmp_path, model=tiny)
@@ -283,7 +285,7 @@ def test_memory_is_estimated_before_it_is_taken(tiny, tmp_path):
 
 
 def test_a_batch_that_does_not_fit_is_refused(tiny, monkeypatch):
-    monkeypatch.setattr(prediction, "available_memory", lambda device: 50_000_000)
+    monkeypatch.setattr(run_module, "available_memory", lambda device: 50_000_000)
     with pytest.raises(ValueError, match=r"a batch of 100,000 tokens would need .* choose a smaller --batch-tokens"):
         predict(random_rnas(500, 90, 100), model=tiny, batch_tokens=100_000)
 

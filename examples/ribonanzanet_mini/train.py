@@ -49,8 +49,8 @@ EVERYTHING = {"lib15k": 0.35, "pk50": 0.2, "cloudlab": 0.35, "openvaccine": 0.1}
 RIBONANZA = {"lib15k": 0.4, "pk50": 0.6}
 STAGES = (
     Stage("fold", 2600, 0.8, 0.2, (30, 90), 0.0, (1e-3, 1e-3), "development", EVERYTHING),
-    Stage("profiles", 5400, 0.15, 0.1, (110, 110), 0.1, (1e-3, 8e-4), "development", EVERYTHING),
-    Stage("final", 1800, 0.0, 0.0, (110, 110), 0.4, (8e-4, 2e-5), "final", RIBONANZA),
+    Stage("profiles", 4800, 0.15, 0.1, (110, 110), 0.1, (1e-3, 8e-4), "development", EVERYTHING),
+    Stage("final", 1300, 0.0, 0.0, (110, 110), 0.4, (8e-4, 2e-5), "final", RIBONANZA),
 )
 EMA_DECAY = 0.999
 STRUCTURE_MAX_LENGTH = 140
@@ -155,11 +155,13 @@ class Trainer:
         torch.save(state, temporary)
         os.replace(temporary, self.output / "state.pt")
 
-    def restore(self) -> None:
-        """Take up the saved state, if there is one."""
+    def restore(self, start_from: Path | None = None) -> None:
+        """Take up the saved state, or another run's if this one has none; without either, start anew."""
         path = self.output / "state.pt"
         if not path.exists():
-            return
+            if start_from is None:
+                return
+            path = start_from
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.step, self.seconds = state["step"], self.seconds | state["seconds"]
         with torch.no_grad():
@@ -250,6 +252,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--save-every", type=int, default=200, help="steps between saved states")
     parser.add_argument("--validate-every", type=int, default=1000, help="steps between validations")
     parser.add_argument("--validation-rnas", type=int, default=60, help="of each source")
+    parser.add_argument("--start-from", type=Path, metavar="STATE", help="state.pt of another run, to branch off from")
     parser.add_argument("--stop-after", type=int, help="stop at this step, to be resumed")
     parser.add_argument("--export", type=Path, help="write the checkpoint here, and train no further")
     arguments = parser.parse_args(argv)
@@ -264,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     device = torch.device(arguments.device)
     trainer = Trainer(batches, arguments.output, device, arguments.seed)
-    trainer.restore()
+    trainer.restore(arguments.start_from)
     if arguments.export:
         export(trainer, [*profiles, *structures], arguments.export)
         print(f"wrote {arguments.export} after {trainer.step} of {len(batches)} steps")

@@ -9,33 +9,30 @@ whose limits depend on the input alone; batches are made inside a chunk; each fi
 numbers) does the chunks that have no part file, so it makes the very batches of an undisturbed run; then it joins all.
 """
 
-import contextlib
-import hashlib
 import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from .checkpoints import find_checkpoint
-from .data.run_folder import FORMATS, SKIPPED_FILE, RunFolder
-from .data.sequences import InputSummary, SequenceChecker, SequenceInput, SequenceRecord, open_sequences
-from .memory import MemoryLimit, available_memory, resolve_device
-from .version import __version__
+from ..checkpoints import find_checkpoint
+from ..data.run_folder import FORMATS, SKIPPED_FILE, RunFolder
+from ..data.sequences import InputSummary, SequenceChecker, SequenceInput, SequenceRecord, open_sequences
+from ..memory import MemoryLimit, available_memory, resolve_device
+from ..version import __version__
+from .predictor import LINEAR_LENGTH, Predictor, hash_checkpoint, load_config
+from .tasks import TASKS, PredictionTask
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 logger = logging.getLogger(__name__)
-
-REACTIVITY_UNIT = "normalised; 1 = 90th percentile"
 
 DTYPES = ("float32", "bfloat16", "float16")
 DEFAULT_BATCH_TOKENS = 2048
@@ -45,89 +42,8 @@ DEFAULT_PLOT_ROWS = 10
 CHUNK_ROWS = 256
 CHUNK_NUCLEOTIDES = 32_768
 
-# Up to this length (nucleotides) a batch is limited by its tokens; beyond, by its pair states, which grow with the
-# square of the length.
-_LINEAR_LENGTH = 256
-
 # A sequence this many times longer than anything trained on gets a warning.
 _LENGTH_FACTOR = 2
-
-
-class PredictionTask:
-    """What the engine has to know about one kind of prediction.
-
-    Attributes:
-        name: as on the command line.
-        unit: of the predicted values, for the files' metadata.
-        plot_file: name of the figure of the first RNAs.
-    """
-
-    name: str
-    unit: str
-    plot_file: str
-
-    def auto_class(self) -> Any:
-        """Return the Auto class whose models are accepted."""
-        raise NotImplementedError
-
-    def columns(self, config: Any) -> list[str]:
-        """Return the names of the predicted columns, each a list of float32 as long as the sequence."""
-        raise NotImplementedError
-
-    def values(self, outputs: Any, keep: Tensor) -> list[np.ndarray]:
-        """Return one array for each sequence of a batch.
-
-        Args:
-            outputs: what the model returned.
-            keep: (B, L), True at the sequence's own nucleotides, False at special tokens and padding.
-        """
-        raise NotImplementedError
-
-    def reverse(self, values: np.ndarray) -> np.ndarray:
-        """Bring the array of a reversed sequence into the order of the sequence itself."""
-        raise NotImplementedError
-
-    def row(self, values: np.ndarray, config: Any) -> dict[str, np.ndarray]:
-        """Spread an array over `columns`."""
-        raise NotImplementedError
-
-    def plot(self, rows: Sequence[dict[str, Any]], config: Any, path: Path, title: str) -> None:
-        """Draw rows (with `id` and `sequence`) to a PNG."""
-        raise NotImplementedError
-
-
-class ReactivityTask(PredictionTask):
-    """Chemical reactivity of each nucleotide, one column `reactivity_<channel>` for each of the model's channels."""
-
-    name = "reactivity"
-    unit = REACTIVITY_UNIT
-    plot_file = "reactivity.png"
-
-    def auto_class(self) -> Any:
-        from .auto import AutoModelForReactivity
-
-        return AutoModelForReactivity
-
-    def columns(self, config: Any) -> list[str]:
-        return [f"reactivity_{channel}" for channel in config.channels]
-
-    def values(self, outputs: Any, keep: Tensor) -> list[np.ndarray]:
-        logits = outputs.logits.float().cpu()
-        return [logits[index][keep[index]].numpy() for index in range(len(keep))]
-
-    def reverse(self, values: np.ndarray) -> np.ndarray:
-        return values[::-1]
-
-    def row(self, values: np.ndarray, config: Any) -> dict[str, np.ndarray]:
-        return {name: values[:, index] for index, name in enumerate(self.columns(config))}
-
-    def plot(self, rows: Sequence[dict[str, Any]], config: Any, path: Path, title: str) -> None:
-        from .plots import plot_reactivity
-
-        plot_reactivity(rows, config.channels, path, self.unit, title)
-
-
-TASKS: dict[str, PredictionTask] = {task.name: task for task in (ReactivityTask(),)}
 
 
 def predict(
@@ -229,12 +145,17 @@ class _Run:
         self.config = load_config(self.checkpoint, self.task)
         self.torch_dtype = getattr(torch, self.dtype)
 
+    def _load(self) -> Predictor:
+        return Predictor.load(
+            self.task, self.checkpoint, self.config, self.device, self.dtype, self.batch_tokens, self.flip_average
+        )
+
     def collect(self, source: SequenceInput) -> list[dict[str, Any]]:
         """Return the rows as dicts of plain Python values."""
         checker, summary, _ = self._check(source)
         if summary.usable < summary.total:
             warnings.warn(f"skipped: {_list_problems(source, summary)}", stacklevel=3)
-        predictor = _Predictor.load(self)
+        predictor = self._load()
         rows = []
         with self._progress_bar(summary.usable, 0) as bar:
             for chunk in _chunks(checker.usable()):
@@ -256,7 +177,7 @@ class _Run:
                 checker, summary, max_length = self._check(source, folder.recorded_max_length, on_problem)
             folder.start(description, source, max_length)
             schema = self._schema()
-            predictor: _Predictor | None = None
+            predictor: Predictor | None = None
             num_chunks = 0
             done = folder.count_done()
             if done:
@@ -265,7 +186,7 @@ class _Run:
                 for number, chunk in enumerate(_chunks(checker.usable())):
                     num_chunks = number + 1
                     if not folder.has_part(number, len(chunk)):
-                        predictor = predictor or _Predictor.load(self)
+                        predictor = predictor or self._load()
                         folder.write_part(number, self._table(chunk, predictor.run(chunk, bar.update), schema))
             folder.join(num_chunks, schema)
             if plot_rows:
@@ -322,7 +243,7 @@ class _Run:
             raise ValueError(_list_problems(source, summary) + " (--skip-invalid predicts the others)")
 
         length, identifier = summary.longest
-        num_pairs = max(length * length, min(length, _LINEAR_LENGTH) * self.batch_tokens)
+        num_pairs = max(length * length, min(length, LINEAR_LENGTH) * self.batch_tokens)
         num_pairs = min(num_pairs, summary.usable * length * length)
         if not memory.has_room(length, num_pairs):
             reason = memory.explain(length, num_pairs)
@@ -379,150 +300,6 @@ class _Run:
         return tqdm(total=total, initial=done, unit="seq", desc=self.task.name, disable=disable, smoothing=0.05)
 
 
-class _Predictor:
-    """A loaded model and tokenizer that turn a chunk of records into arrays."""
-
-    def __init__(self, run: _Run, model: Any, tokenizer: Any):
-        self._run = run
-        self._model = model
-        self._tokenizer = tokenizer
-
-    @classmethod
-    def load(cls, run: _Run) -> "_Predictor":
-        from transformers import AutoTokenizer
-
-        with _explain_checkpoint(run.checkpoint):
-            tokenizer = AutoTokenizer.from_pretrained(run.checkpoint)
-            model, report = run.task.auto_class().from_pretrained(
-                run.checkpoint, dtype=run.torch_dtype, output_loading_info=True
-            )
-        missing = sorted(report["missing_keys"])
-        if missing:
-            saved_from = (run.config.architectures or ["another class"])[0]
-            raise ValueError(
-                f"checkpoint {run.checkpoint.name!r} lacks weights of {type(model).__name__} ({', '.join(missing[:3])}"
-                f"{', ...' if len(missing) > 3 else ''}): it was saved from {saved_from}"
-            )
-        return cls(run, model.eval().to(run.device), tokenizer)
-
-    def run(self, chunk: list[SequenceRecord], report: Callable[[int], Any]) -> list[np.ndarray]:
-        """Predict a chunk; arrays come in the chunk's order.
-
-        Args:
-            chunk: usable records.
-            report: called with the number of sequences done since the last call.
-        """
-        results: list[np.ndarray | None] = [None] * len(chunk)
-        pads = getattr(self._run.config, "fix_attention_mask", True)
-        for batch in make_batches([len(record.sequence) for record in chunk], self._run.batch_tokens, pads):
-            sequences = [chunk[index].sequence for index in batch]
-            predictions = self._forward(sequences)
-            if self._run.flip_average:
-                flipped = self._forward([sequence[::-1] for sequence in sequences])
-                reverse = self._run.task.reverse
-                predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
-            for index, values in zip(batch, predictions):
-                if not np.isfinite(values).all():
-                    raise FloatingPointError(
-                        f"the prediction for {chunk[index].id!r} is not finite in {self._run.dtype}; "
-                        "use --dtype float32, and check the checkpoint if that does not help"
-                    )
-                results[index] = values
-            report(len(batch))
-        return [values for values in results if values is not None]
-
-    def _forward(self, sequences: list[str]) -> list[np.ndarray]:
-        device = self._run.device
-        encoded = self._tokenizer(sequences, padding=True, return_tensors="pt", return_special_tokens_mask=True)
-        keep = encoded["special_tokens_mask"] == 0
-        for sequence, count in zip(sequences, keep.sum(1).tolist()):
-            if count != len(sequence):
-                raise ValueError(
-                    f"the tokenizer of {self._run.checkpoint.name!r} makes {count} tokens of {len(sequence)} nt; "
-                    "prediction per nucleotide needs one token for each"
-                )
-        mask = encoded["attention_mask"]
-        # Without padding no mask is given: the same numbers with less work.
-        mask = None if bool(mask.all()) else mask.to(device)
-        try:
-            with torch.inference_mode():
-                outputs = self._model(input_ids=encoded["input_ids"].to(device), attention_mask=mask)
-            return self._run.task.values(outputs, keep)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-                raise MemoryError(
-                    f"out of memory on {device} with {len(sequences)} x {len(sequences[0]):,} nt; "
-                    "lower --batch-tokens, or use --dtype bfloat16"
-                ) from error
-            raise
-
-
-def make_batches(lengths: Sequence[int], batch_tokens: int, pads: bool) -> list[list[int]]:
-    """Group sequences of similar length; the result depends on the arguments alone.
-
-    Args:
-        lengths: of the sequences, in nucleotides.
-        batch_tokens: B * L * max(1, L / 256) stays within it, L the longest of the batch; one sequence always fits.
-        pads: whether sequences of different length may share a batch. Not for a model whose padding changes the
-            predictions (`fix_attention_mask` off): there each sequence comes out as if it were alone.
-
-    Returns:
-        Indices of the sequences of each batch, longest batch first, so that a lack of memory shows at once.
-    """
-    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    batches: list[list[int]] = []
-    for index in order:
-        if batches:
-            longest = lengths[batches[-1][0]]
-            cost = (len(batches[-1]) + 1) * longest * max(1.0, longest / _LINEAR_LENGTH)
-            if cost <= batch_tokens and (pads or lengths[index] == longest):
-                batches[-1].append(index)
-                continue
-        batches.append([index])
-    return batches
-
-
-def load_config(checkpoint: Path, task: PredictionTask) -> Any:
-    """Read a checkpoint's configuration and refuse one that the task cannot use.
-
-    Raises:
-        ValueError: the configuration cannot be read, is of another architecture or of another head.
-    """
-    from transformers import AutoConfig
-
-    try:
-        raw = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"checkpoint {checkpoint.name!r}: config.json is not readable JSON ({error})") from error
-    mapping = task.auto_class()._model_mapping
-    accepted = {config_class.model_type: mapping[config_class] for config_class in mapping.keys()}  # noqa: SIM118
-    model_type = raw.get("model_type")
-    saved_from = (raw.get("architectures") or [None])[0]
-    if model_type not in accepted:
-        raise ValueError(
-            f"checkpoint {checkpoint.name!r} is of another architecture (model_type {model_type!r}"
-            f"{f', saved from {saved_from}' if saved_from else ''}); "
-            f"`predict {task.name}` takes {', '.join(sorted(accepted))}"
-        )
-    if saved_from is not None and saved_from != accepted[model_type].__name__:
-        raise ValueError(
-            f"checkpoint {checkpoint.name!r} was saved from {saved_from}; "
-            f"`predict {task.name}` needs {accepted[model_type].__name__}"
-        )
-    with _explain_checkpoint(checkpoint):
-        return AutoConfig.from_pretrained(checkpoint)
-
-
-def hash_checkpoint(folder: Path) -> str:
-    """Return the SHA-256 of the files of a checkpoint that its predictions depend on."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in (".json", ".safetensors", ".txt", ".py"):
-            with open(path, "rb") as file:
-                digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
 def _chunks(records: Iterable[SequenceRecord]) -> Iterator[list[SequenceRecord]]:
     chunk: list[SequenceRecord] = []
     nucleotides = 0
@@ -534,16 +311,6 @@ def _chunks(records: Iterable[SequenceRecord]) -> Iterator[list[SequenceRecord]]
         nucleotides += len(record.sequence)
     if chunk:
         yield chunk
-
-
-@contextlib.contextmanager
-def _explain_checkpoint(checkpoint: Path) -> Iterator[None]:
-    """Put the checkpoint's name and one line around whatever loading raises."""
-    try:
-        yield
-    except Exception as error:  # transformers, tokenizers and safetensors raise many kinds
-        reason = " ".join(str(error).split())
-        raise ValueError(f"checkpoint {checkpoint.name!r} cannot be loaded: {reason[:300]}") from error
 
 
 def _choose(option: str, value: str, choices: dict[str, Any]) -> Any:
