@@ -162,6 +162,16 @@ def fit_linear(profiles: Sequence[Any], channel: str, unpaired: UnpairedProbabil
     return predict
 
 
+def _boost(features: np.ndarray, y: np.ndarray, loss: str, seed: int) -> Any:
+    """Fit the trees; kept on disk by `fit_trees`, since four fits take minutes and never change."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    trees = HistGradientBoostingRegressor(
+        loss=loss, learning_rate=0.1, max_iter=400, max_leaf_nodes=63, min_samples_leaf=50, random_state=seed
+    )
+    return trees.fit(features, y)
+
+
 def fit_trees(
     profiles: Sequence[Any],
     channel: str,
@@ -183,7 +193,7 @@ def fit_trees(
     Returns:
         A function from a sequence to its (L,) predictions.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    from joblib import Memory
 
     sequences, labels = _measured(profiles, channel)
     y = np.concatenate(labels)
@@ -196,10 +206,7 @@ def fit_trees(
         if last > first:
             parts.append(window_features(sequence, probabilities)[rows[first:last] - start])
         start += len(sequence)
-    trees = HistGradientBoostingRegressor(
-        loss=loss, learning_rate=0.1, max_iter=400, max_leaf_nodes=63, min_samples_leaf=50, random_state=seed
-    )
-    trees.fit(np.concatenate(parts), y[rows])
+    trees = Memory(CACHE.parent / "trees", verbose=0).cache(_boost)(np.concatenate(parts), y[rows], loss, seed)
     return lambda sequence: trees.predict(window_features(sequence, unpaired([sequence])[0]))
 
 

@@ -170,6 +170,19 @@ class Trainer:
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
 
+    def describe_stages(self) -> list[dict[str, str | int]]:
+        """Return for each stage its name, the steps done, their wall time in seconds, and what they ran on."""
+        rows: list[dict[str, str | int]] = []
+        threads = f"{torch.get_num_threads()} CPU thread{'s' if torch.get_num_threads() > 1 else ''}"
+        device = threads if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
+        first = 0
+        for stage in self.batches.stages:
+            steps = min(max(self.step - first, 0), stage.steps)
+            seconds = round(self.seconds[stage.name])
+            rows.append({"name": stage.name, "steps": steps, "seconds": seconds, "device": device})
+            first += stage.steps
+        return rows
+
     def averaged_model(self) -> TrainingModel:
         """Return the averaged weights in float32, for evaluation and for the checkpoint."""
         model = TrainingModel(self.model.reactivity.config).to(self.device)
@@ -233,9 +246,8 @@ def export(trainer: Trainer, records: list[Profile | KnownStructure], folder: Pa
         manifest_sources(records),
         split="final",
         structure_max_length=STRUCTURE_MAX_LENGTH,
-        steps=trainer.step,
         seed=trainer.batches.seed,
-        seconds_per_stage={name: round(seconds) for name, seconds in trainer.seconds.items()},
+        stages=trainer.describe_stages(),
     )
 
 

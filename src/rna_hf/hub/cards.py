@@ -164,18 +164,64 @@ def accuracy_tables(scores: Sequence[Score], names: Mapping[str, str]) -> str:
     return "\n\n".join(tables)
 
 
+def further_tables(path: Path, checkpoint: str, names: Mapping[str, str]) -> str:
+    """Lay out what the result file says of one checkpoint beside its scores.
+
+    Args:
+        path: as in `read_scores`.
+        checkpoint: its name.
+        names: as in `accuracy_tables`.
+
+    Returns:
+        Differences to the other predictors with intervals, scores by length of the RNA, and the spread over training
+        seeds; the empty string if the file says nothing of this checkpoint.
+    """
+    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if report.get("reference") != checkpoint:
+        return ""
+    parts = []
+    for dataset, test in report["tests"].items():
+        columns = [(channel, metric) for channel in test["channels"] for metric in test["metrics"]]
+        header = [f"{METRIC_NAMES[metric]} {channel}" for channel, metric in columns]
+        others = next(iter(test["channels"].values()))["differences"]
+        rows = []
+        for other in others:
+            numbers = [test["channels"][channel]["differences"][other][metric] for channel, metric in columns]
+            cells = [f"{n['value']:+.3f} ({n['low']:+.3f} to {n['high']:+.3f})" for n in numbers]
+            rows.append([names.get(other, other), *cells])
+        title = f"{names.get(dataset, dataset)}: this model minus each baseline, same resamples for both"
+        parts.append(f"**{title}**\n\n{markdown_table(['', *header], rows)}")
+        if len(test["by_length"]) > 1:
+            rows = []
+            for part in test["by_length"]:
+                cells = [f"{part[c]['metrics'][checkpoint][m]['value']:.3f}" if c in part else "" for c, m in columns]
+                counts = "/".join(str(part[channel]["rnas"]) for channel in test["channels"] if channel in part)
+                rows.append([f"{part['length'][0]} to {part['length'][1]} nt", counts, *cells])
+            title = f"{names.get(dataset, dataset)}: this model by length of the RNA"
+            parts.append(f"**{title}**\n\n{markdown_table(['length', 'RNAs', *header], rows)}")
+    for dataset, spread in report.get("seeds", {}).items():
+        rows = []
+        for key, value in spread["metrics"].items():
+            metric, channel = key.split("_", 1)
+            rows.append([f"{METRIC_NAMES[metric]} {channel}", f"{value['mean']:.3f}", f"{value['sd']:.4f}"])
+        title = f"{names.get(dataset, dataset)}: over {spread['number']} training seeds"
+        parts.append(f"**{title}**\n\n{markdown_table(['', 'mean', 'standard deviation'], rows)}")
+    return "\n\n".join(parts)
+
+
 def _shown(score: Score, best: float) -> str:
     value = f"{score.value:.3f}"
     return f"{f'**{value}**' if score.value == best else value} ({score.low:.3f} to {score.high:.3f})"
 
 
-def build_card(checkpoint: Checkpoint, facts: Mapping[str, Any], scores: Sequence[Score]) -> str:
+def build_card(checkpoint: Checkpoint, facts: Mapping[str, Any], scores: Sequence[Score], further: str = "") -> str:
     """Render the card of a checkpoint.
 
     Args:
         checkpoint: a folder with `config.json` and, where it was trained here, `training_data.json`.
         facts: from `load_facts`.
         scores: from `read_scores`; those of other predictors stand beside for comparison.
+        further: from `further_tables`.
 
     Returns:
         Markdown with YAML front matter, which `huggingface_hub.ModelCard` reads, `model-index` included.
@@ -222,7 +268,9 @@ def build_card(checkpoint: Checkpoint, facts: Mapping[str, Any], scores: Sequenc
         architecture_table=_architecture_table(checkpoint, config),
         original=facts["original"],
         training_table=_training_table(checkpoint.path, facts["data"]),
+        stage_table=_stage_table(checkpoint.path),
         accuracy=accuracy_tables([s for s in scores if s.dataset in tested], _names(facts)),
+        further=further,
         limits=facts["limits"],
         licence_name=LICENCE_NAMES.get(facts["license"], facts["license"]),
         authors=facts["authors"],
@@ -267,6 +315,13 @@ def _training_table(folder: Path, data: Mapping[str, Mapping[str, str]]) -> str:
         name = f"[{known['name']}]({known['source']})"
         rows.append([name, f"{source['rows']:,}", f"{source['sequences']:,}", known["licence"]])
     return markdown_table(["source", "records", "different sequences", "licence stated there"], rows)
+
+
+def _stage_table(folder: Path) -> str:
+    path = folder / "training_data.json"
+    stages = json.loads(path.read_text(encoding="utf-8")).get("stages", []) if path.is_file() else []
+    rows = [[s["name"], f"{s['steps']:,}", f"{s['seconds'] / 60:.0f}", s["device"]] for s in stages]
+    return markdown_table(["stage", "steps", "minutes", "on"], rows) if rows else ""
 
 
 def models_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
@@ -315,7 +370,9 @@ def generate(root: Path) -> dict[Path, str]:
         facts = load_facts(checkpoint.name, root)
         names.update(_names(facts))
         check_weights(root / ACCURACY_FILE, checkpoint)
-        files[checkpoint.path / "README.md"] = build_card(checkpoint, facts, scores)
+        files[checkpoint.path / "README.md"] = build_card(
+            checkpoint, facts, scores, further_tables(root / ACCURACY_FILE, checkpoint.name, _names(facts))
+        )
     readme = (root / "README.md").read_text(encoding="utf-8")
     readme = fill_region(readme, "models", models_table(checkpoints, root))
     readme = fill_region(readme, "accuracy", accuracy_tables(scores, names) or NOTHING_YET)

@@ -218,7 +218,8 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
 
         if output_pair_states or not self.is_last:
             pair_states = self.pair_update(hidden_states, pair_states, padding)
-        elif self.training:
+        if self.is_last and self.training:
+            # Also where the pair state was asked for: no loss needs to use it.
             hidden_states = hidden_states + zero_gradient_anchor(self.pair_update)
         return hidden_states, pair_states
 
