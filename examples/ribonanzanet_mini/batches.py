@@ -159,11 +159,13 @@ class TrainingBatches(Dataset):
         stage = self.stages[index]
         return stage, (step - (self.ends[index] - stage.steps)) / max(1, stage.steps - 1)
 
-    def learning_rate(self, step: int, warmup: int = 300) -> float:
-        """Return the learning rate of a step: warm-up at the very start, a cosine between a stage's two rates."""
+    def learning_rate(self, step: int, warmup_start: int = 0, warmup: int = 300) -> float:
+        """Return the learning rate of a step: a warm-up from `warmup_start`, a cosine between a stage's two rates."""
         stage, done = self.stage_of(step)
         first, last = stage.learning_rates
-        return float(min(1.0, (step + 1) / warmup) * (last + (first - last) * (1 + np.cos(np.pi * done)) / 2))
+        return float(
+            min(1.0, (step + 1 - warmup_start) / warmup) * (last + (first - last) * (1 + np.cos(np.pi * done)) / 2)
+        )
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, step])

@@ -116,11 +116,12 @@ class Trainer:
         )
         self.model.to(torch.bfloat16)
         self.seconds = dict.fromkeys((stage.name for stage in batches.stages), 0.0)
+        self.warmup_start = 0  # step at which the optimiser last started without its averages
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Take one optimiser step."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.batches.learning_rate(self.step)
+            group["lr"] = self.batches.learning_rate(self.step, self.warmup_start)
         # Dropout follows the step number, so that a resumed run draws what an unbroken one would.
         torch.manual_seed(self.batches.seed * 1_000_003 + self.step)
         batch = dataclasses.replace(
@@ -142,18 +143,21 @@ class Trainer:
             torch._foreach_copy_(list(self.model.parameters()), self.master)
         return parts
 
-    def save(self) -> None:
-        """Write the state, in one move."""
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "master": self.master,
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-        }
-        temporary = self.output / "state.pt.tmp"
+    def save(self, compact: Path | None = None) -> None:
+        """Write the state, in one move.
+
+        Args:
+            compact: write a small state here instead, the averaged weights alone; a training that goes on from it
+                warms up again.
+        """
+        state: dict[str, object] = {"step": self.step, "seconds": self.seconds, "average": self.average}
+        if compact is None:
+            state |= {"warmup_start": self.warmup_start, "master": self.master}
+            state |= {"optimizer": self.optimizer.state_dict()}
+        path = compact or self.output / "state.pt"
+        temporary = path.with_suffix(".tmp")
         torch.save(state, temporary)
-        os.replace(temporary, self.output / "state.pt")
+        os.replace(temporary, path)
 
     def restore(self, start_from: Path | None = None) -> None:
         """Take up the saved state, or another run's if this one has none; without either, start anew."""
@@ -163,12 +167,15 @@ class Trainer:
                 return
             path = start_from
         state = torch.load(path, map_location=self.device, weights_only=True)
-        self.step, self.seconds = state["step"], self.seconds | state["seconds"]
+        self.step, self.seconds, self.average = state["step"], self.seconds | state["seconds"], state["average"]
         with torch.no_grad():
-            torch._foreach_copy_(self.master, state["master"])
+            torch._foreach_copy_(self.master, state.get("master", list(self.average.values())))
             torch._foreach_copy_(list(self.model.parameters()), self.master)
-        self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.warmup_start = state.get("warmup_start", 0)
+        else:
+            self.warmup_start = self.step
 
     def describe_stages(self) -> list[dict[str, str | int]]:
         """Return for each stage its name, the steps done, their wall time in seconds, and what they ran on."""
@@ -266,6 +273,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--validation-rnas", type=int, default=60, help="of each source")
     parser.add_argument("--start-from", type=Path, metavar="STATE", help="state.pt of another run, to branch off from")
     parser.add_argument("--stop-after", type=int, help="stop at this step, to be resumed")
+    parser.add_argument("--compact", type=Path, metavar="FILE", help="write the weights alone here, to go on elsewhere")
     parser.add_argument("--export", type=Path, help="write the checkpoint here, and train no further")
     arguments = parser.parse_args(argv)
 
@@ -280,6 +288,10 @@ def main(argv: list[str] | None = None) -> int:
     device = torch.device(arguments.device)
     trainer = Trainer(batches, arguments.output, device, arguments.seed)
     trainer.restore(arguments.start_from)
+    if arguments.compact:
+        trainer.save(arguments.compact)
+        print(f"wrote {arguments.compact} after {trainer.step} of {len(batches)} steps")
+        return 0
     if arguments.export:
         export(trainer, [*profiles, *structures], arguments.export)
         print(f"wrote {arguments.export} after {trainer.step} of {len(batches)} steps")
