@@ -17,7 +17,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "rna_hf needs Python 3.11 or newer; '$(PYTHON)' is missing or older ($$($(PYTHON) --version 2>&1 | head -n 1))."; \
 	  echo "Name another interpreter, for instance: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # The stamps are newer than the manifests once an installation is finished, so it is repeated only when one changes.
 $(VENV)/.installed-dev: $(MANIFESTS) | $(BIN)/python

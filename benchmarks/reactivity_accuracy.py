@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import sys
 import time
@@ -332,6 +333,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--validation", action="store_true", help="baselines on the development split; writes nothing")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="JSON to write")
     arguments = parser.parse_args(argv)
+    for module, package in (("RNA", "ViennaRNA"), ("sklearn", "scikit-learn")):
+        if importlib.util.find_spec(module) is None:
+            parser.error(f"the baselines need {package}: pip install 'rna-hf[train]', or run `make setup`")
 
     if len(arguments.seeds) == 1:
         parser.error("--seeds needs at least two folders; name the model's own folder too")

@@ -26,12 +26,16 @@ def measured(digest):
             NAME: {"mae": number(own), "pearson": number(0.75)},
             "letter": {"mae": number(other), "pearson": number(0.5)},
         }
-        return {"rnas": 7, "nucleotides": 70, "metrics": metrics}
+        differences = {"letter": {"mae": number(own - other), "pearson": number(0.25)}}
+        return {"rnas": 7, "nucleotides": 70, "metrics": metrics, "differences": differences}
 
-    tests = {
-        "pk90": {"metrics": ["mae", "pearson"], "channels": {"2A3": channel(0.125, 0.25), "DMS": channel(0.5, 0.375)}}
+    channels = {"2A3": channel(0.125, 0.25), "DMS": channel(0.5, 0.375)}
+    lengths = [{"length": [1, 80], **channels}, {"length": [81, 100], "DMS": channels["DMS"]}]
+    tests = {"pk90": {"metrics": ["mae", "pearson"], "channels": channels, "by_length": lengths}}
+    seeds = {
+        "pk90": {"number": 3, "metrics": {"mae_2A3": {"mean": 0.126, "sd": 0.0012, "values": [0.125, 0.126, 0.127]}}}
     }
-    return {"reference": NAME, "weights_sha256": {NAME: digest}, "tests": tests}
+    return {"reference": NAME, "weights_sha256": {NAME: digest}, "tests": tests, "seeds": seeds}
 
 
 @pytest.fixture
@@ -48,6 +52,7 @@ def checkout(tmp_path, repository_root):
     )
     RibonanzaNetForReactivity(config).save_pretrained(folder)
     manifest = {"sources": [{"name": "lib15k", "files": [], "rule": "", "rows": 1234, "sequences": 1200, "sha256": ""}]}
+    manifest["stages"] = [{"name": "fold", "steps": 2600, "seconds": 1980, "device": "1 CPU thread"}]
     (folder / "training_data.json").write_text(json.dumps(manifest))
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     accuracy = tmp_path / cards.ACCURACY_FILE
@@ -95,6 +100,11 @@ def test_card_says_what_the_files_say(checkout):
     # The best of a column is marked, also where it is a baseline.
     assert "**0.375** (0.365 to 0.385)" in text
     assert "**0.500** (0.490 to 0.510)" not in text
+    assert "| mean of each letter | -0.125 (-0.135 to -0.115) |" in text
+    assert "| 81 to 100 nt | 7 |  |  | 0.500 |" in text
+    assert "over 3 training seeds" in text
+    assert "| MAE 2A3 | 0.126 | 0.0012 |" in text
+    assert "| fold | 2,600 | 33 | 1 CPU thread |" in text
 
 
 def test_card_of_a_checkpoint_that_was_not_measured(checkout):

@@ -387,7 +387,7 @@ def test_batches():
 def test_heat_map_of_long_and_odd_rnas(tmp_path):
     rows = [
         {"id": "x" * 300, "sequence": "ACGTN" * 150, "reactivity_2A3": [2.0] * 750},
-        {"id": "$y_1$", "sequence": "A", "reactivity_2A3": [-1.0]},
+        {"id": "a$x_$", "sequence": "A", "reactivity_2A3": [-1.0]},
     ]
     plots.plot_reactivity(rows, ["2A3"], tmp_path / "map.png", "unit")
     assert os.listdir(tmp_path) == ["map.png"]

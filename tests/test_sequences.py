@@ -36,11 +36,25 @@ def write(path, content):
         ("a.tsv", "sequence\tid\nGGGAAAcuc\tone\nACGT\ttwo\n"),
         ("a.csv.gz", gzip.compress(b"id,sequence\none,GGGAAAcuc\ntwo,ACGT\n")),
         ("table.txt", "id,sequence\none,GGGAAAcuc\ntwo,ACGT\n"),
+        ("quoted", '"id","sequence"\n"one","GGGAAAcuc"\n"two","ACGT"\n'),
     ],
 )
 def test_files(tmp_path, name, content):
     assert pairs(open_sequences(write(tmp_path / name, content))) == PAIRS
     assert pairs(open_sequences(str(tmp_path / name))) == PAIRS
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('id,sequence,note\na,ACG,"5 inch\nb,GGG,x\n', "not a readable table"),
+        ("id,seq\na,ACGU\n", "no column 'sequence'"),
+        ("sequence,Sequence\nA,C\n", "2 columns 'sequence'"),
+    ],
+)
+def test_tables_that_would_lose_rows(tmp_path, content, message):
+    with pytest.raises(ValueError, match=message):
+        pairs(open_sequences(write(tmp_path / "table", content)))
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import os
 import sys
@@ -276,6 +277,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--compact", type=Path, metavar="FILE", help="write the weights alone here, to go on elsewhere")
     parser.add_argument("--export", type=Path, help="write the checkpoint here, and train no further")
     arguments = parser.parse_args(argv)
+    if not (arguments.export or arguments.compact) and importlib.util.find_spec("RNA") is None:
+        parser.error("training needs ViennaRNA: pip install 'rna-hf[train]', or run `make setup`")
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     profiles, structures = load_measured(arguments.data), load_known_structures(arguments.data, STRUCTURE_MAX_LENGTH)

@@ -61,7 +61,7 @@ def plot_reactivity(
 
     y = 0.0
     if title:
-        axes.text(0, y, title, fontsize=10, va="top")
+        axes.text(0, y, title, fontsize=10, va="top", parse_math=False)
         y += head
     for row, count in zip(rows, num_lines):
         sequence = row["sequence"].upper().replace("T", "U")
@@ -69,7 +69,7 @@ def plot_reactivity(
         label = f"{_shorten(row['id'])}   {len(sequence):,} nt"
         if len(sequence) > _MAX_DRAWN:
             label += f" (first {_MAX_DRAWN} shown)"
-        axes.text(0, y + 0.04, label, fontsize=9, fontweight="bold", va="top")
+        axes.text(0, y + 0.04, label, fontsize=9, fontweight="bold", va="top", parse_math=False)
         y += _TITLE_HEIGHT
         for line in range(count):
             start = line * width
@@ -99,7 +99,7 @@ def plot_reactivity(
             )
             for index, channel in enumerate(channels):
                 middle = top + (index + 0.5) * _CHANNEL_HEIGHT
-                axes.text(-0.06, middle, channel, fontsize=7.5, ha="right", va="center")
+                axes.text(-0.06, middle, channel, fontsize=7.5, ha="right", va="center", parse_math=False)
                 if index:
                     edge = top + index * _CHANNEL_HEIGHT
                     axes.plot([0, right], [edge, edge], color="white", linewidth=1)

@@ -11,14 +11,16 @@ import yaml
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Split KEY=VALUE; the value is read as YAML, and a list may be given as a,b,c."""
+    """Split KEY=VALUE; the value is read as YAML, that of `channels` as names between commas."""
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    parsed = yaml.safe_load(value)
-    if isinstance(parsed, str) and "," in parsed:
-        parsed = [part.strip() for part in parsed.split(",")]
-    return key, [str(part) for part in parsed] if isinstance(parsed, list) and key == "channels" else parsed
+    if key == "channels":  # names as they stand: YAML would read 1 as a number and no as False
+        return key, [part.strip() for part in value.strip().removeprefix("[").removesuffix("]").split(",")]
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"the value of {text!r} can't be read") from error
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -68,7 +68,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         return main(arguments)
     except KeyboardInterrupt:
-        hint = "; run the same command again to go on where it stopped" if arguments[:1] == ["predict"] else ""
+        is_resumable = arguments[:1] == ["predict"] and "-" not in arguments
+        hint = "; run the same command again to go on where it stopped" if is_resumable else ""
         return _fail(f"interrupted{hint}", 130, shows_traceback)
     except BrokenPipeError:
         # The reader of our output (`| head`) has left. Nothing more can be written there, not even at exit.

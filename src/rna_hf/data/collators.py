@@ -48,8 +48,12 @@ class DataCollatorForReactivity:
                 [example["sequence"] for example in examples], padding=True, return_special_tokens_mask=True
             )
         else:
-            ids = [list(example["input_ids"]) for example in examples]
-            special = [self.tokenizer.get_special_tokens_mask(row, already_has_special_tokens=True) for row in ids]
+            ids = [torch.as_tensor(example["input_ids"]).tolist() for example in examples]
+            # Not get_special_tokens_mask: <mask> hides a nucleotide and keeps its label. Padding is dropped and redone.
+            pad_id = self.tokenizer.pad_token_id
+            ids = [[token for token in row if token != pad_id] for row in ids]
+            around = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
+            special = [[int(token in around) for token in row] for row in ids]
             encoded = self.tokenizer.pad({"input_ids": ids, "special_tokens_mask": special}, padding=True)
         input_ids = torch.tensor(encoded["input_ids"])
         attention_mask = torch.tensor(encoded["attention_mask"])

@@ -212,10 +212,10 @@ class SequenceFile(SequenceInput):
             raise ValueError(f"{self.name} holds blank lines only")
         if first.sequence.startswith(">"):
             return "fasta"
-        header = [name.strip().lower() for name in re.split("[,\t]", first.sequence)]
-        if "sequence" in header:
-            return "tsv" if "\t" in first.sequence else "csv"
-        return "lines"
+        if "\t" in first.sequence:
+            return "tsv"
+        is_table = "," in first.sequence or first.sequence.strip('"').lower() == "sequence"
+        return "csv" if is_table else "lines"
 
     def _read_fasta(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
         number = 0
@@ -256,7 +256,8 @@ class SequenceFile(SequenceInput):
 
     def _read_table(self, text: io.TextIOWrapper, delimiter: str) -> Iterator[SequenceRecord]:
         csv.field_size_limit(_CSV_FIELD_LIMIT)
-        reader = csv.reader(text, delimiter=delimiter)
+        # strict: an unclosed quote would otherwise swallow all rows after it.
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
         names = next(reader, None)
         if names is None:
             raise ValueError(f"{self.name} is empty")
@@ -305,6 +306,8 @@ class SequenceFile(SequenceInput):
         if "sequence" not in lowered:
             shown = ", ".join(repr(name[:40]) for name in names[:20]) + (", ..." if len(names) > 20 else "")
             raise ValueError(f"{self.name} has no column 'sequence'; its columns are {shown}")
+        if lowered.count("sequence") > 1:
+            raise ValueError(f"{self.name} has {lowered.count('sequence')} columns 'sequence'; rename all but one")
         return lowered.index("sequence"), lowered.index("id") if "id" in lowered else None
 
 

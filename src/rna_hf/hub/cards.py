@@ -271,6 +271,7 @@ def build_card(checkpoint: Checkpoint, facts: Mapping[str, Any], scores: Sequenc
         stage_table=_stage_table(checkpoint.path),
         accuracy=accuracy_tables([s for s in scores if s.dataset in tested], _names(facts)),
         further=further,
+        scoring=facts["scoring"],
         limits=facts["limits"],
         licence_name=LICENCE_NAMES.get(facts["license"], facts["license"]),
         authors=facts["authors"],

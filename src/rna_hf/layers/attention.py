@@ -32,10 +32,12 @@ def eager_attention_forward(
     Returns:
         The attended values (B, L, heads, D_value) and the weights (B, heads, L, L) before dropout.
     """
-    logits = torch.matmul(query, key.transpose(-1, -2)) * scaling
+    # In float16, the lowest finite value plus a negative logit is -inf, and a row of -inf gives NaN; cast to a narrower
+    # type, float64's lowest value is -inf too. Hence float32 at least, and never narrower than the inputs.
+    logits = (torch.matmul(query, key.transpose(-1, -2)) * scaling).to(torch.promote_types(query.dtype, torch.float32))
     if attention_mask is not None:
         logits = logits + attention_mask
-    weights = nn.functional.softmax(logits, dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = nn.functional.softmax(logits, dim=-1).to(query.dtype)
     attended = torch.matmul(nn.functional.dropout(weights, p=dropout, training=module.training), value)
     return attended.transpose(1, 2).contiguous(), weights
 

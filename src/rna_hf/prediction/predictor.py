@@ -54,7 +54,11 @@ class Predictor:
         with explain_checkpoint(checkpoint):
             tokenizer = AutoTokenizer.from_pretrained(checkpoint)
             model, report = task.auto_class().from_pretrained(
-                checkpoint, dtype=getattr(torch, dtype), output_loading_info=True
+                checkpoint, dtype=getattr(torch, dtype), output_loading_info=True, ignore_mismatched_sizes=True
+            )
+        for name, saved, wanted in sorted(report["mismatched_keys"]):
+            raise ValueError(
+                f"checkpoint {checkpoint.name!r}: {name} has shape {list(saved)}, config.json asks for {list(wanted)}"
             )
         missing = sorted(report["missing_keys"])
         if missing:
@@ -155,6 +159,10 @@ def load_config(checkpoint: Path, task: PredictionTask) -> Any:
         raw = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"checkpoint {checkpoint.name!r}: config.json is not readable JSON ({error})") from error
+    if not isinstance(raw, dict):
+        raise ValueError(
+            f"checkpoint {checkpoint.name!r}: config.json must hold a JSON object, not {type(raw).__name__}"
+        )
     mapping = task.auto_class()._model_mapping
     accepted = {config_class.model_type: mapping[config_class] for config_class in mapping.keys()}  # noqa: SIM118
     model_type = raw.get("model_type")

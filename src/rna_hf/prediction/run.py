@@ -113,13 +113,15 @@ def predict(
         skip_invalid=skip_invalid,
         progress=progress,
     )
+    if output is not None and not os.fspath(output):
+        raise ValueError("the output folder's name is empty; name a folder")
     if plot_rows < 0:
         raise ValueError(f"plot_rows must be 0 or more, got {plot_rows}")
-    if isinstance(inputs, str) and inputs == "-" and output is not None:
-        logger.warning("standard input cannot be read twice: this run cannot be resumed if it is interrupted")
     with open_sequences(inputs) as source:
         if output is None:
             return run.collect(source)
+        if not source.is_resumable:
+            logger.warning("%s cannot be read twice: this run cannot be resumed if it is interrupted", source.name)
         return run.write(source, Path(output), overwrite=overwrite, plot_rows=plot_rows)
 
 
@@ -170,7 +172,7 @@ class _Run:
         with folder.open():
             description = self._describe(source)
             if folder.prepare(description, source, overwrite) == "finished":
-                logger.info("%s is finished already, nothing to do", folder.predictions)
+                logger.info("%s is finished already, nothing to do (--overwrite repeats it)", folder.predictions)
                 return folder.predictions
             with folder.skipped_writer() as write_skipped:
                 on_problem = write_skipped if self.skip_invalid else None

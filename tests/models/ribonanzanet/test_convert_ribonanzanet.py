@@ -1,5 +1,6 @@
 """Conversion of the original's checkpoints: every format it comes in, every way it can be broken."""
 
+import argparse
 import json
 import pickle
 from pathlib import Path
@@ -12,6 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 
 import rna_hf
 from rna_hf import AutoModelForReactivity, RibonanzaNetForReactivity, RibonanzaNetModel, convert_ribonanzanet
+from rna_hf.cli.convert import parse_setting
 from rna_hf.cli.main import run
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -118,6 +120,18 @@ def _break_truncated(weights, checkpoint, config_file):
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
 
 
+def _break_empty(weights, checkpoint, config_file):
+    checkpoint.write_bytes(b"")
+
+
+def _break_text(weights, checkpoint, config_file):
+    checkpoint.write_text("hello")
+
+
+def _break_names(weights, checkpoint, config_file):
+    torch.save({1: torch.zeros(2)}, checkpoint)
+
+
 def _break_nan(weights, checkpoint, config_file):
     torch.save(weights | {"decoder.bias": torch.tensor([float("nan"), 0.0])}, checkpoint)
 
@@ -163,6 +177,9 @@ def _break_config_classes(weights, checkpoint, config_file):
         (_break_pickle, "could run code"),
         (_break_code_in_torch_file, "could run code"),
         (_break_truncated, "can't be read as a checkpoint"),
+        (_break_empty, "can't be read as a checkpoint"),
+        (_break_text, "can't be read as a checkpoint"),
+        (_break_names, "is not a state dict"),
         (_break_nan, "decoder.bias holds NaN"),
         (_break_list, "is not a state dict"),
         (_break_no_file, "does not exist"),
@@ -186,6 +203,16 @@ def test_broken_files_give_one_clear_line_and_leave_nothing(original, tmp_path, 
     assert len(captured.err.strip().splitlines()) == 1
     assert "this must never run" not in captured.out
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_channels_are_names_as_they_stand():
+    assert parse_setting("channels=deg") == ("channels", ["deg"])
+    assert parse_setting("channels=1, no") == ("channels", ["1", "no"])
+    assert parse_setting("label_range=[0, 1]") == ("label_range", [0, 1])
+    assert rna_hf.RibonanzaNetConfig(label_range=[0, 1]).label_range == [0, 1]
+    for text in ("channels", "=1", "a=[1"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            parse_setting(text)
 
 
 def test_settings_are_checked(original, tmp_path):

@@ -267,6 +267,23 @@ def test_attentions_in_eager():
         assert (weights[1, :, :7, 7:] == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_all_padding_row_in_any_dtype(implementation, dtype):
+    """Logits that are large and negative must not push the lowest finite value to minus infinity."""
+    model = _model(implementation=implementation, fix_attention_mask=True).to(dtype)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.attention.q_proj.weight.copy_(4 * torch.eye(32))
+            layer.attention.k_proj.weight.copy_(-4 * torch.eye(32))
+    ids, mask = _batch()
+    mask[-1] = 0
+    logits = model(ids, attention_mask=mask).logits
+    logits.float().sum().backward()
+    assert torch.isfinite(logits).all()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+
+
 def test_unsupported_attention_is_refused():
     for implementation in ("flash_attention_2", "flex_attention"):
         with pytest.raises((ValueError, ImportError)):

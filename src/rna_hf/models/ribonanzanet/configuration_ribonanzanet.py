@@ -70,7 +70,7 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
     fix_pairwise_dropout: bool = False
     padding_quirk: Literal["float", "bool"] = "float"
     channels: list[str] = dataclasses.field(default_factory=lambda: ["2A3", "DMS"])
-    label_range: list[float] | None = dataclasses.field(default_factory=lambda: [0.0, 1.0])
+    label_range: list[float | int] | None = dataclasses.field(default_factory=lambda: [0.0, 1.0])
     min_signal_to_noise: float | int = 1.0
     training_max_length: int | None = None
     pad_token_id: int | None = 4

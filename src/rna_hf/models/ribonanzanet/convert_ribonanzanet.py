@@ -10,6 +10,7 @@ import json
 import pickle
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -178,20 +179,27 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             content: Any = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about pickle protocols; the reader gets one line, ours
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} holds more than tensors: opening it could run code, so it is refused; "
+            f"{path} is no checkpoint, or holds more than tensors: opening it could run code, so it is refused; "
             "save its state dict alone and convert that"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} can't be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError) as error:  # KeyError: a file of text
+        reason = f"{type(error).__name__} {error}".splitlines()[0].strip()
+        raise ValueError(f"{path} can't be read as a checkpoint: {reason}") from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
+    ):
         raise ValueError(f"{path} is not a state dict: names with tensors are needed, bare or under the key 'model'")
     if all(name.startswith("model.") for name in content):
         content = {name.removeprefix("model."): tensor for name, tensor in content.items()}
@@ -225,8 +233,8 @@ def read_config(path: Path, weights: Mapping[str, Tensor], overrides: Mapping[st
             raise ValueError(
                 f"config {path} says {key} {content[key]}, but {tensor_name} has {weights[tensor_name].shape[0]} rows"
             )
-    columns = weights["decoder.weight"].shape[0] if "decoder.weight" in weights else 2
-    if columns != 2:  # two are the original's 2A3 and DMS, in this order
+    columns = weights["decoder.weight"].shape[0] if "decoder.weight" in weights else None
+    if columns not in (2, None):  # two are the original's 2A3 and DMS, in this order
         fields["channels"] = [f"channel_{i + 1}" for i in range(columns)]
 
     known = {field.name for field in dataclasses.fields(RibonanzaNetConfig)}
@@ -234,13 +242,14 @@ def read_config(path: Path, weights: Mapping[str, Tensor], overrides: Mapping[st
     if unknown:
         raise ValueError(f"{unknown[0]!r} is not a field of RibonanzaNetConfig: check the spelling")
     fields |= dict(overrides)
-    if len(fields.get("channels", "12")) != columns:
-        raise ValueError(f"{len(fields['channels'])} channels are named, but the decoder has {columns} columns")
     try:
-        return RibonanzaNetConfig(**fields)
+        config = RibonanzaNetConfig(**fields)
     except Exception as error:  # strict dataclasses wrap whatever a validator raised
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ValueError(f"config {path} describes no valid model: {reason}") from error
+    if columns not in (len(config.channels), None):
+        raise ValueError(f"{len(config.channels)} channels are named, but the decoder has {columns} columns")
+    return config
 
 
 def translate(

@@ -28,7 +28,7 @@ from ...layers.pair import (
     TriangleUpdate,
     shared_axis_dropout,
 )
-from ...losses import IGNORED_LABEL, masked_mae
+from ...losses import is_measured, masked_mae
 from ...outputs import PairTrackModelOutput, ReactivityOutput
 from .configuration_ribonanzanet import RibonanzaNetConfig
 
@@ -406,13 +406,17 @@ class RibonanzaNetForReactivity(RibonanzaNetPreTrainedModel):
                 f"labels have shape {tuple(labels.shape)}: {tuple(logits.shape)} is needed, that is a value for each "
                 f"nucleotide and each of the channels {self.config.channels}"
             )
-        uncounted = torch.zeros_like(labels, dtype=torch.bool)
+        counted = is_measured(labels)
         if attention_mask is not None:
-            uncounted = uncounted | (attention_mask == 0)[..., None]
+            counted = counted & (attention_mask != 0)[..., None]
         if signal_to_noise is not None:
+            if signal_to_noise.shape not in ((len(labels),), (len(labels), labels.shape[2])):
+                raise ValueError(
+                    f"signal_to_noise has shape {tuple(signal_to_noise.shape)}: ({len(labels)},) or "
+                    f"({len(labels)}, {labels.shape[2]}) is needed, one number for each profile"
+                )
             per_profile = signal_to_noise if signal_to_noise.dim() == 2 else signal_to_noise[:, None]
-            uncounted = uncounted | ~(per_profile >= self.config.min_signal_to_noise)[:, None, :]
-        uncounted = uncounted | (labels == IGNORED_LABEL)
+            counted = counted & (per_profile >= self.config.min_signal_to_noise)[:, None, :]
         if self.config.label_range is not None:
             labels = labels.clamp(*self.config.label_range)
-        return masked_mae(logits, labels.masked_fill(uncounted, torch.nan), num_items)
+        return masked_mae(logits, labels.masked_fill(~counted, torch.nan), num_items)
