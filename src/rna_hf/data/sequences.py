@@ -16,6 +16,7 @@ import re
 import sys
 import tempfile
 import zlib
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class SequenceRecord(NamedTuple):
     location: str
 
 
-class SequenceInput:
+class SequenceInput(ABC):
     """Sequences that can be read any number of times, in a fixed order.
 
     Attributes:
@@ -75,15 +76,15 @@ class SequenceInput:
     name: str
     is_resumable: bool = True
 
+    @abstractmethod
     def records(self) -> Iterator[SequenceRecord]:
         """Yield every record from the start, usable or not."""
-        raise NotImplementedError
 
+    @abstractmethod
     def digest(self) -> str:
         """Return the SHA-256 of the content, in hexadecimal."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most inputs write nothing
         """Remove what was written for this input, if anything."""
 
     def __enter__(self) -> "SequenceInput":
