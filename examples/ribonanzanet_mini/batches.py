@@ -15,6 +15,8 @@ from measured_data import CHANNELS, Profile
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from rna_hf.tokenization.alphabets import RIBONANZANET, byte_to_id_table
+
 TRAINING_CHANNELS = (*CHANNELS, "unpaired_viennarna")
 """What the model predicts while it trains; the shipped checkpoint keeps the first two."""
 
@@ -25,7 +27,8 @@ PAIR_SOURCES = ("viennarna", "known")
 DESIGN_WINDOW = {"lib15k": (26, 130), "pk50": (26, 95)}
 NUCLEOTIDES = np.array(list("ACGU"))
 COMPLEMENT = {"A": "U", "C": "G", "G": "C", "U": "A"}
-PAD_ID = 4
+BYTE_TO_ID = byte_to_id_table(RIBONANZANET)
+PAD_ID = RIBONANZANET.token_to_id[RIBONANZANET.pad_token]
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Batch:
 
 def encode(sequence: str) -> np.ndarray:
     """Return the ids of an ACGU sequence in the `ribonanzanet` alphabet."""
-    return np.searchsorted(NUCLEOTIDES, np.array(list(sequence)))
+    return BYTE_TO_ID[np.frombuffer(sequence.encode("ascii"), np.uint8)].astype(np.int64)
 
 
 def fold(sequence: str) -> np.ndarray:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from batches import PAIR_SOURCES, TRAINING_CHANNELS, Batch, Stage, TrainingBatches, encode
+from batches import PAD_ID, PAIR_SOURCES, TRAINING_CHANNELS, Batch, Stage, TrainingBatches, encode
 from known_structures import KnownStructure, load_known_structures
 from measured_data import Profile, load_measured, manifest_sources, split
 from shared_data import DEFAULT_DATA, REPOSITORY
@@ -91,13 +91,20 @@ def batch_loss(model: TrainingModel, batch: Batch) -> tuple[Tensor, dict[str, fl
     # The absolute error is what is reported; the squared one keeps the rare high values, which correlation rewards.
     error = (error.abs() + 0.5 * error.square()) * batch.weights
     profile_loss = torch.where(measured, error, 0.0).sum() / measured.sum().clamp(min=1)
-    real = (batch.input_ids != 4).float()
+    real = (batch.input_ids != PAD_ID).float()
     both_real = real[:, :, None] * real[:, None, :]
     pair_loss = nn.functional.binary_cross_entropy_with_logits(
         pairing[..., batch.pair_source], batch.pairs, reduction="none"
     )
     pair_loss = (pair_loss * both_real).sum() / real.sum()
     return profile_loss + 0.5 * pair_loss, {"profile": profile_loss.item(), "pair": pair_loss.item()}
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a training runs on, as the card says it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU thread{'s' if torch.get_num_threads() > 1 else ''}"
 
 
 class Trainer:
@@ -117,6 +124,7 @@ class Trainer:
         )
         self.model.to(torch.bfloat16)
         self.seconds = dict.fromkeys((stage.name for stage in batches.stages), 0.0)
+        self.devices: dict[str, str] = {}  # what each stage last ran on
         self.warmup_start = 0  # step at which the optimiser last started without its averages
 
     def train_step(self, batch: Batch) -> dict[str, float]:
@@ -151,7 +159,8 @@ class Trainer:
             compact: write a small state here instead, the averaged weights alone; a training that goes on from it
                 warms up again.
         """
-        state: dict[str, object] = {"step": self.step, "seconds": self.seconds, "average": self.average}
+        state: dict[str, object] = {"step": self.step, "seconds": self.seconds, "devices": self.devices}
+        state["average"] = self.average
         if compact is None:
             state |= {"warmup_start": self.warmup_start, "master": self.master}
             state |= {"optimizer": self.optimizer.state_dict()}
@@ -169,6 +178,7 @@ class Trainer:
             path = start_from
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.step, self.seconds, self.average = state["step"], self.seconds | state["seconds"], state["average"]
+        self.devices = state.get("devices", {})
         with torch.no_grad():
             torch._foreach_copy_(self.master, state.get("master", list(self.average.values())))
             torch._foreach_copy_(list(self.model.parameters()), self.master)
@@ -181,12 +191,11 @@ class Trainer:
     def describe_stages(self) -> list[dict[str, str | int]]:
         """Return for each stage its name, the steps done, their wall time in seconds, and what they ran on."""
         rows: list[dict[str, str | int]] = []
-        threads = f"{torch.get_num_threads()} CPU thread{'s' if torch.get_num_threads() > 1 else ''}"
-        device = threads if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
         first = 0
         for stage in self.batches.stages:
             steps = min(max(self.step - first, 0), stage.steps)
             seconds = round(self.seconds[stage.name])
+            device = self.devices.get(stage.name, "not recorded")
             rows.append({"name": stage.name, "steps": steps, "seconds": seconds, "device": device})
             first += stage.steps
         return rows
@@ -208,10 +217,10 @@ def predict_profiles(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         length = max(len(sequences[i]) for i in rows)
-        ids = torch.full((len(rows), length), 4)
+        ids = torch.full((len(rows), length), PAD_ID)
         for row, i in enumerate(rows):
             ids[row, : len(sequences[i])] = torch.from_numpy(encode(sequences[i]))
-        logits = model(input_ids=ids.to(device), attention_mask=(ids != 4).to(device)).logits.float().cpu().numpy()
+        logits = model(input_ids=ids.to(device), attention_mask=(ids != PAD_ID).to(device)).logits.float().cpu().numpy()
         for row, i in enumerate(rows):
             results[i] = logits[row, : len(sequences[i]), :2]
     return results
@@ -314,6 +323,7 @@ def main(argv: list[str] | None = None) -> int:
     started = time.perf_counter()
     for batch in loader:
         stage, _ = batches.stage_of(trainer.step)
+        trainer.devices[stage.name] = device_name(device)
         parts = trainer.train_step(batch)
         for name, value in parts.items():
             if value:

@@ -1,4 +1,4 @@
-"""Metrics per task; values that were not measured (NaN or -100) are masked here and nowhere else."""
+"""Metrics per task; values that were not measured (NaN or -100) are masked in `is_measured`, as in the losses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-IGNORE_INDEX = -100
+from ..losses import IGNORED_LABEL
 
 
 class MeasuredProfile(Protocol):
@@ -36,7 +36,7 @@ def is_measured(labels: np.ndarray) -> np.ndarray:
         Boolean array of the same shape.
     """
     labels = np.asarray(labels)
-    return np.isfinite(labels) & (labels != IGNORE_INDEX)
+    return np.isfinite(labels) & (labels != IGNORED_LABEL)
 
 
 def average_ranks(values: np.ndarray) -> np.ndarray:
