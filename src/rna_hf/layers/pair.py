@@ -15,20 +15,20 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from .attention import cancel_mixed_logits, eager_attention_forward, mask_padded_keys
 
 
-def shared_axis_dropout(pair_states: Tensor, p: float, axis: int, training: bool) -> Tensor:
-    """Dropout with a mask that is shared along one pair axis and scaled by 1 / (1 - p).
+def shared_axis_dropout(pair_states: Tensor, p: float, axis: int, training: bool) -> Tensor | None:
+    """Return the factors of a dropout that is shared along one pair axis: 0 or 1 / (1 - p); None if nothing is dropped.
 
     Args:
-        pair_states: (B, L, L, C).
+        pair_states: (B, L, L, C), for its shape, dtype and device.
         p: probability of dropping, 0 to 1.
-        axis: 1 shares the mask along i ("row dropout", mask (B, 1, L, C)); 2 along j (mask (B, L, 1, C)).
+        axis: 1 shares the factors along i ("row dropout", shape (B, 1, L, C)); 2 along j (shape (B, L, 1, C)).
         training: nothing is dropped when False.
     """
     if not training or p == 0:
-        return pair_states
+        return None
     shape = list(pair_states.shape)
     shape[axis] = 1
-    return pair_states * nn.functional.dropout(pair_states.new_ones(shape), p=p)
+    return nn.functional.dropout(pair_states.new_ones(shape), p=p)
 
 
 class RelativePosition(nn.Module):
@@ -45,7 +45,8 @@ class RelativePosition(nn.Module):
         position = torch.arange(length, device=weight.device)
         bins = (position[:, None] - position[None, :]).clamp(-self.max_offset, self.max_offset) + self.max_offset
         one_hot = torch.eye(2 * self.max_offset + 1, device=weight.device, dtype=weight.dtype)
-        return nn.functional.embedding(bins, self.linear(one_hot))[None]
+        # Autocast would make the state start in its type; all later sums keep the type of the weights.
+        return nn.functional.embedding(bins, self.linear(one_hot).to(weight.dtype))[None]
 
 
 class OuterProductMean(nn.Module):
@@ -66,14 +67,35 @@ class OuterProductMean(nn.Module):
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Map (B, L, H) to (B, L, L, C)."""
         batch, length, _ = hidden_states.shape
+        return self.add_to(
+            hidden_states.new_zeros(1).expand(batch, length, length, self.weight.shape[0]), hidden_states
+        )
+
+    def add_to(self, pair_states: Tensor, hidden_states: Tensor, in_place: bool = False) -> Tensor:
+        """Return the pair state (B, L, L, C) plus the outer product of the sequence state (B, L, H).
+
+        Args:
+            pair_states: (B, L, L, C).
+            hidden_states: (B, L, H).
+            in_place: write the result over `pair_states`; without gradients only.
+        """
+        batch, length, _ = hidden_states.shape
         pair_size, projection_size = self.weight.shape[0], self.down_proj.out_features
         z = self.down_proj(hidden_states)
         # weight_by_c[c, p * D + d]: the slow index c of the weight belongs to j, the fast index d to i.
         weight_by_c = self.weight.view(pair_size, projection_size, projection_size).transpose(0, 1)
         of_j = torch.matmul(z, weight_by_c.reshape(projection_size, pair_size * projection_size))
         of_j = of_j.view(batch, length * pair_size, projection_size)
-        out = torch.matmul(z, of_j.transpose(1, 2)).view(batch, length, length, pair_size)
-        return out + self.bias
+        # The bias rides along as one more column of the product, so that the pair state is read and written once.
+        z = nn.functional.pad(z, (0, 1), value=1.0)
+        bias = self.bias.to(of_j.dtype).repeat(length)[None, :, None].expand(batch, -1, -1)
+        of_j = torch.cat([of_j, bias], dim=-1).transpose(1, 2)
+        if torch.is_autocast_enabled(z.device.type):
+            # A sum inside of the product would be rounded to the product's type.
+            return pair_states + torch.bmm(z, of_j).view(pair_states.shape)
+        pair_states = pair_states.reshape(batch, length, length * pair_size)
+        update = pair_states.baddbmm_(z, of_j) if in_place else torch.baddbmm(pair_states, z, of_j)
+        return update.view(batch, length, length, pair_size)
 
 
 class TriangleProjection(nn.Linear):

@@ -40,6 +40,8 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         padding_quirk: the original's behaviour to keep while `fix_attention_mask` is off: that with a "float" (or
             long) mask, in which the logit between a nucleotide and a pad becomes 0 and pads change sign in later
             layers, or that with a "bool" mask, in which nothing is masked after the first layer's input.
+        pair_block_size: pairs of nucleotides that a step of the pair track takes at a time; None chooses from the
+            sizes, 0 computes each step whole, in plain PyTorch. The numbers are the same.
         channels: names of the values that the reactivity head predicts for each nucleotide, in order.
         label_range: reactivity labels are clipped to this range in the loss; None leaves them as they are.
         min_signal_to_noise: profiles under this signal-to-noise ratio don't count in the loss, where it is given.
@@ -69,6 +71,7 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
     fix_attention_residual: bool = False
     fix_pairwise_dropout: bool = False
     padding_quirk: Literal["float", "bool"] = "float"
+    pair_block_size: int | None = None
     channels: list[str] = dataclasses.field(default_factory=lambda: ["2A3", "DMS"])
     label_range: list[float | int] | None = dataclasses.field(default_factory=lambda: [0.0, 1.0])
     min_signal_to_noise: float | int = 1.0
@@ -98,6 +101,10 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.pair_block_size is not None and self.pair_block_size < 0:
+            raise ValueError(
+                f"pair_block_size is {self.pair_block_size}: give a number of pairs, 0 for no blocks, or None"
+            )
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {self.kernel_size}: it must be odd, or the length would change")
         if self.hidden_size % self.num_attention_heads:

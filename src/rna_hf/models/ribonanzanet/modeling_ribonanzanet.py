@@ -28,6 +28,7 @@ from ...layers.pair import (
     TriangleUpdate,
     shared_axis_dropout,
 )
+from ...layers.pair_blocks import pair_bias, pair_transition, triangle_update
 from ...losses import is_measured, masked_mae
 from ...outputs import PairTrackModelOutput, ReactivityOutput
 from .configuration_ribonanzanet import RibonanzaNetConfig
@@ -143,22 +144,35 @@ class RibonanzaNetPairUpdate(nn.Module):
             self.triangle_column_attention = TriangleAttention(config, "column")
         self.transition = PairTransition(config.pair_hidden_size)
 
-    def forward(self, hidden_states: Tensor, pair_states: Tensor, padding: RibonanzaNetPadding) -> Tensor:
-        """Update (B, L, L, C) from itself and from the new sequence state (B, L, H)."""
-        pair_states = pair_states + self.outer_product(hidden_states)
-        pair_states = pair_states + self._drop(self.triangle_outgoing(pair_states, padding.pair_scale), axis=1)
+    def forward(
+        self, hidden_states: Tensor, pair_states: Tensor, padding: RibonanzaNetPadding, in_place: bool = False
+    ) -> Tensor:
+        """Update (B, L, L, C) from itself and from the new sequence state (B, L, H).
+
+        Args:
+            hidden_states: (B, L, H).
+            pair_states: (B, L, L, C).
+            padding: what to do about padding.
+            in_place: write over `pair_states`; without gradients only.
+        """
+        size, scale = self.config.pair_block_size, padding.pair_scale
+        pair_states = self.outer_product.add_to(pair_states, hidden_states, in_place)
+        pair_states = triangle_update(
+            self.triangle_outgoing, pair_states, scale, self._dropout(pair_states, axis=1), size, in_place
+        )
         ingoing_axis = 2 if self.config.fix_pairwise_dropout else 1
-        pair_states = pair_states + self._drop(
-            self.triangle_ingoing(pair_states, padding.pair_scale), axis=ingoing_axis
+        pair_states = triangle_update(
+            self.triangle_ingoing, pair_states, scale, self._dropout(pair_states, ingoing_axis), size, in_place
         )
         if self.config.use_triangular_attention:
-            masks = (padding.attended_keys, padding.separate_kinds)
-            pair_states = pair_states + self._drop(self.triangle_row_attention(pair_states, *masks), axis=1)
-            pair_states = pair_states + self._drop(self.triangle_column_attention(pair_states, *masks), axis=2)
-        return pair_states + self.transition(pair_states)
+            for attention, axis in ((self.triangle_row_attention, 1), (self.triangle_column_attention, 2)):
+                update = attention(pair_states, padding.attended_keys, padding.separate_kinds)
+                dropout = self._dropout(pair_states, axis)
+                pair_states = pair_states + (update if dropout is None else update * dropout)
+        return pair_transition(self.transition, pair_states, size, in_place)
 
-    def _drop(self, update: Tensor, axis: int) -> Tensor:
-        return shared_axis_dropout(update, self.config.hidden_dropout, axis, self.training)
+    def _dropout(self, pair_states: Tensor, axis: int) -> Tensor | None:
+        return shared_axis_dropout(pair_states, self.config.hidden_dropout, axis, self.training)
 
 
 class RibonanzaNetLayer(GradientCheckpointingLayer):
@@ -205,8 +219,8 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
         convolved = self.conv(hidden_states.transpose(1, 2)).transpose(1, 2)
         hidden_states = self.conv_norm(hidden_states + convolved)
 
-        pair_bias = self.pair_bias_proj(self.pair_norm(pair_states)).permute(0, 3, 1, 2)
-        attended, _ = self.attention(hidden_states, pair_bias, padding, **kwargs)
+        bias = pair_bias(self.pair_norm, self.pair_bias_proj, pair_states, self.config.pair_block_size)
+        attended, _ = self.attention(hidden_states, bias, padding, **kwargs)
         if not self.config.fix_attention_residual:
             attended = self.attention_norm(hidden_states + self.dropout(attended))
         elif self.training:
@@ -217,7 +231,8 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
         hidden_states = self.feed_forward_norm(hidden_states + self.dropout(self.down_proj(inner)))
 
         if output_pair_states or not self.is_last:
-            pair_states = self.pair_update(hidden_states, pair_states, padding)
+            in_place = not (output_pair_states or torch.is_grad_enabled())
+            pair_states = self.pair_update(hidden_states, pair_states, padding, in_place)
         if self.is_last and self.training:
             # Also where the pair state was asked for: no loss needs to use it.
             hidden_states = hidden_states + zero_gradient_anchor(self.pair_update)
@@ -324,13 +339,15 @@ class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
             output_pair_states = getattr(self.config, "output_pair_states", False)
 
         padding = RibonanzaNetPadding.from_mask(self.config, attention_mask, hidden_states.dtype)
-        pair_states = self.outer_product(hidden_states) + self.relative_position(length)
+        pair_states = self.relative_position(length).expand(batch, -1, -1, -1)
+        pair_states = self.outer_product.add_to(pair_states, hidden_states)
         all_pair_states: tuple[Tensor, ...] = (pair_states,)
         for layer in self.layers:
             hidden_states, pair_states = layer(
                 hidden_states, pair_states, padding, output_pair_states=output_pair_states, **kwargs
             )
-            all_pair_states += (pair_states,)
+            if output_pair_states:
+                all_pair_states += (pair_states,)
         return PairTrackModelOutput(
             last_hidden_state=hidden_states, pair_states=all_pair_states if output_pair_states else None
         )

@@ -1,0 +1,114 @@
+"""Matrix products of many rows by a small matrix, as fast as the CPU allows.
+
+PyTorch sends float32 products on a CPU to MKL, which on processors that are not Intel's leaves half of the machine
+unused. oneDNN, also inside PyTorch, does not; the compiler back end calls it through an operator that is used here in
+eager mode too. Where that operator is missing, or elsewhere than on a CPU, this is `torch.nn.functional.linear`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_MIB = 1 << 20
+# Parameters of glibc's mallopt, from <malloc.h>.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+@functools.cache
+def keep_freed_buffers() -> bool:
+    """Let the C library keep freed buffers of up to 32 MiB for reuse, 256 MiB in all, rather than hand them back.
+
+    A block's buffers are freed and asked for again thousands of times in a forward pass. Each time that they go back
+    to the system and come again, every page of them has to be mapped anew, which takes longer than the arithmetic.
+
+    Returns:
+        Whether the C library took the settings; False where it is not glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return bool(mallopt and mallopt(_MMAP_THRESHOLD, 32 * _MIB) and mallopt(_TRIM_THRESHOLD, 256 * _MIB))
+
+
+@functools.cache
+def _has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def uses_onednn(tensor: Tensor) -> bool:
+    """Tell whether products of this tensor go to oneDNN directly."""
+    return (
+        tensor.device.type == "cpu"
+        and tensor.dtype in (torch.float32, torch.bfloat16)
+        and _has_onednn()
+        and bool(torch.backends.mkldnn.enabled)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+class _OneDnnProduct(torch.autograd.Function):
+    """`product` with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        ctx.has_bias = bias is not None
+        return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        rows, weight = ctx.saved_tensors
+        of_rows = matmul(grad, weight) if ctx.needs_input_grad[0] else None
+        of_weight = matmul(grad.t(), rows) if ctx.needs_input_grad[1] else None
+        return of_rows, of_weight, grad.sum(0) if ctx.has_bias else None
+
+
+def matmul(left: Tensor, right: Tensor) -> Tensor:
+    """Return left (N, K) times right (K, M), where neither needs a gradient: (N, M)."""
+    # In bfloat16, torch.mm is oneDNN's too, and takes transposed matrices better.
+    if left.dtype == torch.float32 and uses_onednn(left):
+        return torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
+    return torch.mm(left, right)
+
+
+def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return rows (N, K) times the transpose of weight (M, K), plus bias (M,): (N, M).
+
+    Differentiable once. Memory layout of the arguments is free.
+    """
+    if not uses_onednn(rows):
+        return nn.functional.linear(rows, weight, bias)
+    if torch.is_grad_enabled():
+        return _OneDnnProduct.apply(rows, weight, bias)
+    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+
+
+class _Gate(torch.autograd.Function):
+    """values * sigmoid(gates), with a gradient in few passes over memory."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, gates: Tensor) -> Tensor:
+        opened = gates.sigmoid()
+        ctx.save_for_backward(values, opened)
+        return values * opened
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        values, opened = ctx.saved_tensors
+        of_values = grads[0] * opened
+        return of_values, (1 - opened).mul_(of_values).mul_(values).to(opened.dtype)
+
+
+def gate(values: Tensor, gates: Tensor) -> Tensor:
+    """Return values * sigmoid(gates), both of one shape. Differentiable once."""
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return _Gate.apply(values, gates)
+    return gates.sigmoid().mul_(values) if gates.dtype == values.dtype else values * gates.sigmoid()
