@@ -9,7 +9,7 @@ from torch import nn
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity
 from rna_hf.layers import pair_blocks, products
 from rna_hf.layers.pair import PairTransition, TriangleUpdate
-from rna_hf.layers.pair_blocks import pair_bias, pair_transition, triangle_update
+from rna_hf.layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
 
 SIZES = [
     # batch, length, channels, pairs per block: blocks of a few rows, of one row, of several batch entries, of all
@@ -88,7 +88,7 @@ class TestTriangleUpdate:
         pair_states = _random(2, 6, 6, 8).detach()
         with torch.no_grad():
             expected = pair_states + module(pair_states)
-            output = triangle_update(module, pair_states, block_size=20, in_place=True)
+            output = triangle_update(module, pair_states, block_size=20, workspace=Workspace())
         torch.testing.assert_close(output, expected)
         torch.testing.assert_close(pair_states, expected)
 
@@ -112,7 +112,7 @@ class TestStepsOnEachPair:
         _check_gradients(output, pair_states + module(pair_states), [pair_states, *module.parameters()])
         with torch.no_grad():
             expected = pair_states + module(pair_states)
-            pair_transition(module, pair_states, block_size, in_place=True)
+            pair_transition(module, pair_states, block_size, workspace=Workspace())
             torch.testing.assert_close(pair_states, expected)
 
     @pytest.mark.parametrize("size", SIZES, ids=str)

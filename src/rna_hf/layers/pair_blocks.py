@@ -8,6 +8,7 @@ plain PyTorch; they say what is computed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -88,6 +89,25 @@ def pairs_per_block(pair_states: Tensor, width: int, override: int | None = None
         keep_freed_buffers()
     size = _BLOCK_BYTES.get(pair_states.device.type, _BLOCK_BYTES["cuda"])
     return max(256, size // (width * pair_states.element_size()))
+
+
+class Workspace:
+    """What the steps of one forward pass without gradients share: leave to write over the pair state, and a buffer.
+
+    The buffer holds a triangle product's factors. A fresh one in each layer would cost as much time as the arithmetic,
+    because the system maps its pages anew.
+    """
+
+    def __init__(self) -> None:
+        self._buffer: Tensor | None = None
+
+    def empty(self, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return memory of a shape and type on the device of `like`, the same at each call where it is large enough."""
+        count = math.prod(shape)
+        buffer = self._buffer
+        if buffer is None or buffer.numel() < count or buffer.dtype != dtype or buffer.device != like.device:
+            self._buffer = buffer = like.new_empty(count, dtype=dtype)
+        return buffer[:count].view(shape)
 
 
 class _Autocast(NamedTuple):
@@ -194,7 +214,7 @@ def _multiply(left: Tensor, right: Tensor, transposed: tuple[bool, bool], out: T
     """
     channels, batch, length, _ = left.shape
     left, right = (x.transpose(-1, -2) if flip else x for x, flip in zip((left, right), transposed))
-    if left.dtype == torch.float32 and length >= 96 and uses_onednn(left):
+    if left.dtype == torch.float32 and length >= 128 and uses_onednn(left):
         for channel in range(channels):
             for entry in range(batch):
                 out[channel, entry] = matmul(left[channel, entry], right[channel, entry])
@@ -224,7 +244,7 @@ class _TriangleUpdate(torch.autograd.Function):
         dropout: Tensor | None,
         direction: Literal["outgoing", "ingoing"],
         block_size: int,
-        in_place: bool,
+        workspace: Workspace | None,
         *weights: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(pair_states, scale, dropout, *weights)
@@ -233,10 +253,10 @@ class _TriangleUpdate(torch.autograd.Function):
         w = TriangleWeights(*weights)
         batch, length, _, size = pair_states.shape
         states = pair_states.reshape(-1, size)
-        left, right = _all_factors(states, scale, w, (batch, length, block_size))
+        left, right = _all_factors(states, scale, w, (batch, length, block_size), workspace)
         _multiply_factors(left, right, direction, out=left)
         update = left.view(size, -1)
-        result = pair_states if in_place else torch.empty_like(pair_states, memory_format=torch.contiguous_format)
+        result = _result_like(pair_states, workspace)
         new_states = result.view(-1, size)
         for block in _blocks(batch, length, block_size):
             part = block.pairs
@@ -307,12 +327,25 @@ def _merge_triangle_gradients(of_factors: list[Tensor], of_output: list[Tensor])
     )
 
 
-def _all_factors(states: Tensor, scale: Tensor | None, w: TriangleWeights, shape: tuple[int, int, int]) -> Tensor:
+def _result_like(pair_states: Tensor, workspace: Workspace | None) -> Tensor:
+    if workspace is not None and pair_states.is_contiguous():
+        return pair_states
+    return torch.empty_like(pair_states, memory_format=torch.contiguous_format)
+
+
+def _all_factors(
+    states: Tensor,
+    scale: Tensor | None,
+    w: TriangleWeights,
+    shape: tuple[int, int, int],
+    workspace: Workspace | None = None,
+) -> Tensor:
     """Return left and right, (2, C, B, L, L), from the states (B * L * L, C)."""
     batch, length, _ = shape
     size = states.shape[-1]
     autocast = _Autocast.now(states)
-    factors = states.new_empty((2 * size, len(states)), dtype=autocast.dtype if autocast.enabled else states.dtype)
+    dtype = autocast.dtype if autocast.enabled else states.dtype
+    factors = (workspace or Workspace()).empty((2 * size, len(states)), states, dtype)
     for block in _blocks(*shape):
         part = block.pairs
         factors[:, part] = _block_factors(states[part], _scale_of(scale, block), *_factor_weights(w))
@@ -361,7 +394,7 @@ def triangle_update(
     scale: Tensor | None = None,
     dropout: Tensor | None = None,
     block_size: int | None = None,
-    in_place: bool = False,
+    workspace: Workspace | None = None,
 ) -> Tensor:
     """Return pair_states + dropout * module(pair_states, scale), (B, L, L, C).
 
@@ -371,7 +404,7 @@ def triangle_update(
         scale: (B, L), see `TriangleUpdate.forward`.
         dropout: (B, 1, L, C) or (B, L, 1, C), factors of what is added.
         block_size: pairs per block; chosen from the sizes if None, 0 for plain PyTorch without blocks.
-        in_place: write the result over `pair_states`; without gradients only.
+        workspace: of a pass without gradients; the result is then written over `pair_states`.
     """
     if not _runs_in_blocks(module, block_size):
         update = module(pair_states, scale)
@@ -384,7 +417,7 @@ def triangle_update(
     if _is_kept_whole(pair_states, block_size):
         return _whole_triangle_update(pair_states, scale, dropout, module.direction, TriangleWeights(*weights))
     block_size = pairs_per_block(pair_states, 4 * pair_states.shape[-1], block_size)
-    return _TriangleUpdate.apply(pair_states, scale, dropout, module.direction, block_size, in_place, *weights)
+    return _TriangleUpdate.apply(pair_states, scale, dropout, module.direction, block_size, workspace, *weights)
 
 
 # -- Steps that take each pair by itself ------------------------------------------------------------------------------
@@ -407,10 +440,12 @@ class _PairTransition(torch.autograd.Function):
     """Transition with its residual; keeps its input only."""
 
     @staticmethod
-    def forward(ctx: Any, pair_states: Tensor, block_size: int, in_place: bool, *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, pair_states: Tensor, block_size: int, workspace: Workspace | None, *weights: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(pair_states, *weights)
         ctx.block_size, ctx.autocast = block_size, _Autocast.now(pair_states)
-        result = pair_states if in_place else torch.empty_like(pair_states, memory_format=torch.contiguous_format)
+        result = _result_like(pair_states, workspace)
         size = pair_states.shape[-1]
         states, new_states = pair_states.reshape(-1, size), result.view(-1, size)
         for part in _runs(len(states), block_size):
@@ -467,7 +502,7 @@ def _runs(count: int, block_size: int) -> Iterator[slice]:
 
 
 def pair_transition(
-    module: PairTransition, pair_states: Tensor, block_size: int | None = None, in_place: bool = False
+    module: PairTransition, pair_states: Tensor, block_size: int | None = None, workspace: Workspace | None = None
 ) -> Tensor:
     """Return pair_states + module(pair_states), (B, L, L, C).
 
@@ -475,7 +510,7 @@ def pair_transition(
         module: as in `triangle_update`.
         pair_states: (B, L, L, C).
         block_size: pairs per block; chosen from the sizes if None, 0 for plain PyTorch without blocks.
-        in_place: write the result over `pair_states`; without gradients only.
+        workspace: of a pass without gradients; the result is then written over `pair_states`.
     """
     if not _runs_in_blocks(module, block_size):
         return pair_states + module(pair_states)
@@ -487,7 +522,7 @@ def pair_transition(
             pair_states.shape
         )
     block_size = pairs_per_block(pair_states, module.up_proj.out_features, block_size)
-    return _PairTransition.apply(pair_states, block_size, in_place, *weights)
+    return _PairTransition.apply(pair_states, block_size, workspace, *weights)
 
 
 def pair_bias(norm: nn.LayerNorm, projection: nn.Linear, pair_states: Tensor, block_size: int | None = None) -> Tensor:

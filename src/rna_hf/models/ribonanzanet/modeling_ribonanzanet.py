@@ -28,7 +28,7 @@ from ...layers.pair import (
     TriangleUpdate,
     shared_axis_dropout,
 )
-from ...layers.pair_blocks import pair_bias, pair_transition, triangle_update
+from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
 from ...losses import is_measured, masked_mae
 from ...outputs import PairTrackModelOutput, ReactivityOutput
 from .configuration_ribonanzanet import RibonanzaNetConfig
@@ -145,7 +145,11 @@ class RibonanzaNetPairUpdate(nn.Module):
         self.transition = PairTransition(config.pair_hidden_size)
 
     def forward(
-        self, hidden_states: Tensor, pair_states: Tensor, padding: RibonanzaNetPadding, in_place: bool = False
+        self,
+        hidden_states: Tensor,
+        pair_states: Tensor,
+        padding: RibonanzaNetPadding,
+        workspace: Workspace | None = None,
     ) -> Tensor:
         """Update (B, L, L, C) from itself and from the new sequence state (B, L, H).
 
@@ -153,23 +157,23 @@ class RibonanzaNetPairUpdate(nn.Module):
             hidden_states: (B, L, H).
             pair_states: (B, L, L, C).
             padding: what to do about padding.
-            in_place: write over `pair_states`; without gradients only.
+            workspace: of a pass without gradients; `pair_states` is then written over.
         """
         size, scale = self.config.pair_block_size, padding.pair_scale
-        pair_states = self.outer_product.add_to(pair_states, hidden_states, in_place)
+        pair_states = self.outer_product.add_to(pair_states, hidden_states, in_place=workspace is not None)
         pair_states = triangle_update(
-            self.triangle_outgoing, pair_states, scale, self._dropout(pair_states, axis=1), size, in_place
+            self.triangle_outgoing, pair_states, scale, self._dropout(pair_states, axis=1), size, workspace
         )
         ingoing_axis = 2 if self.config.fix_pairwise_dropout else 1
         pair_states = triangle_update(
-            self.triangle_ingoing, pair_states, scale, self._dropout(pair_states, ingoing_axis), size, in_place
+            self.triangle_ingoing, pair_states, scale, self._dropout(pair_states, ingoing_axis), size, workspace
         )
         if self.config.use_triangular_attention:
             for attention, axis in ((self.triangle_row_attention, 1), (self.triangle_column_attention, 2)):
                 update = attention(pair_states, padding.attended_keys, padding.separate_kinds)
                 dropout = self._dropout(pair_states, axis)
                 pair_states = pair_states + (update if dropout is None else update * dropout)
-        return pair_transition(self.transition, pair_states, size, in_place)
+        return pair_transition(self.transition, pair_states, size, workspace)
 
     def _dropout(self, pair_states: Tensor, axis: int) -> Tensor | None:
         return shared_axis_dropout(pair_states, self.config.hidden_dropout, axis, self.training)
@@ -206,9 +210,12 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
         pair_states: Tensor,
         padding: RibonanzaNetPadding,
         output_pair_states: bool = False,
+        workspace: Workspace | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[Tensor, Tensor]:
         """Return the new sequence state (B, L, H) and pair state (B, L, L, C).
+
+        With a `workspace`, the pair state that came in is written over.
 
         The last layer's pair state feeds nothing but those who ask for it: without `output_pair_states` that layer
         hands on the pair state as it came in.
@@ -231,8 +238,7 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
         hidden_states = self.feed_forward_norm(hidden_states + self.dropout(self.down_proj(inner)))
 
         if output_pair_states or not self.is_last:
-            in_place = not (output_pair_states or torch.is_grad_enabled())
-            pair_states = self.pair_update(hidden_states, pair_states, padding, in_place)
+            pair_states = self.pair_update(hidden_states, pair_states, padding, workspace)
         if self.is_last and self.training:
             # Also where the pair state was asked for: no loss needs to use it.
             hidden_states = hidden_states + zero_gradient_anchor(self.pair_update)
@@ -342,9 +348,10 @@ class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
         pair_states = self.relative_position(length).expand(batch, -1, -1, -1)
         pair_states = self.outer_product.add_to(pair_states, hidden_states)
         all_pair_states: tuple[Tensor, ...] = (pair_states,)
+        workspace = None if output_pair_states or torch.is_grad_enabled() else Workspace()
         for layer in self.layers:
             hidden_states, pair_states = layer(
-                hidden_states, pair_states, padding, output_pair_states=output_pair_states, **kwargs
+                hidden_states, pair_states, padding, output_pair_states, workspace, **kwargs
             )
             if output_pair_states:
                 all_pair_states += (pair_states,)
