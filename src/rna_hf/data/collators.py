@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ..losses import IGNORED_LABEL
+from ..tokenization import encode_bulk
 
 
 @dataclass
@@ -44,9 +45,7 @@ class DataCollatorForReactivity:
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Return `input_ids` and `attention_mask` (B, L), and `labels` (B, L, C) in float32."""
         if "sequence" in examples[0]:
-            encoded = self.tokenizer(
-                [example["sequence"] for example in examples], padding=True, return_special_tokens_mask=True
-            )
+            encoded = encode_bulk(self.tokenizer, [example["sequence"] for example in examples])
         else:
             ids = [torch.as_tensor(example["input_ids"]).tolist() for example in examples]
             # Not get_special_tokens_mask: <mask> hides a nucleotide and keeps its label. Padding is dropped and redone.
@@ -54,13 +53,14 @@ class DataCollatorForReactivity:
             ids = [[token for token in row if token != pad_id] for row in ids]
             around = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
             special = [[int(token in around) for token in row] for row in ids]
-            encoded = self.tokenizer.pad({"input_ids": ids, "special_tokens_mask": special}, padding=True)
-        input_ids = torch.tensor(encoded["input_ids"])
-        attention_mask = torch.tensor(encoded["attention_mask"])
+            encoded = self.tokenizer.pad(
+                {"input_ids": ids, "special_tokens_mask": special}, padding=True, return_tensors="pt"
+            )
+        input_ids, attention_mask = encoded["input_ids"], encoded["attention_mask"]
         batch = {"input_ids": input_ids, "attention_mask": attention_mask}
         if "labels" not in examples[0]:
             return batch
-        is_nucleotide = (np.asarray(encoded["special_tokens_mask"]) == 0) & (attention_mask.numpy() != 0)
+        is_nucleotide = ((encoded["special_tokens_mask"] == 0) & (attention_mask != 0)).numpy()
         profiles = [self._profile(example, row) for row, example in enumerate(examples)]
         labels = np.full((*input_ids.shape, profiles[0].shape[1]), IGNORED_LABEL, dtype=np.float32)
         for row, profile in enumerate(profiles):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..data.sequences import SequenceRecord
+from ..tokenization import encode_bulk
 from .tasks import PredictionTask
 
 # Up to this length (nucleotides) a batch is limited by its tokens; beyond, by its pair states, which grow with the
@@ -98,7 +99,7 @@ class Predictor:
 
     def _forward(self, sequences: list[str]) -> list[np.ndarray]:
         device = self.device
-        encoded = self.tokenizer(sequences, padding=True, return_tensors="pt", return_special_tokens_mask=True)
+        encoded = encode_bulk(self.tokenizer, sequences)
         keep = encoded["special_tokens_mask"] == 0
         for sequence, count in zip(sequences, keep.sum(1).tolist()):
             if count != len(sequence):

@@ -10,6 +10,7 @@ from .alphabets import (
     get_alphabet,
     letter_map,
 )
+from .bulk import encode_bulk
 from .tokenization_rna import RnaTokenizerFast
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Alphabet",
     "RnaTokenizerFast",
     "byte_to_id_table",
+    "encode_bulk",
     "get_alphabet",
     "letter_map",
 ]

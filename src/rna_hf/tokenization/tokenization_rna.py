@@ -330,17 +330,28 @@ class RnaTokenizerFast(PreTrainedTokenizerFast):
 
     def _encode_plus(self, text: Any, text_pair: Any = None, **kwargs: Any) -> BatchEncoding:  # type: ignore[override]
         """Checks every letter, then encodes; every public way of encoding comes through here."""
-        split_special_tokens = kwargs.get("split_special_tokens")
+        is_split_into_words = bool(kwargs.get("is_split_into_words", False))
+        self._check_letters(text, text_pair, is_split_into_words, kwargs.get("split_special_tokens"))
+        return super()._encode_plus(text=text, text_pair=text_pair, **kwargs)
+
+    def _check_letters(
+        self,
+        text: Any,
+        text_pair: Any = None,
+        is_split_into_words: bool = False,
+        split_special_tokens: bool | None = None,
+    ) -> None:
+        """Raises for the first unknown letter, or warns once if unknown letters are read as N."""
+        if self._on_unknown == "n" and self._has_warned_unknown:
+            return
         if split_special_tokens is None:
             split_special_tokens = self.split_special_tokens
         pattern = self._accepted_text(bool(split_special_tokens))
-        is_split_into_words = bool(kwargs.get("is_split_into_words", False))
         for given, name in ((text, ""), (text_pair, " of text_pair")):
             for sequence, place in _strings(given, is_split_into_words):
                 end = pattern.match(sequence).end()  # type: ignore[union-attr]  # the pattern matches the empty text
                 if end != len(sequence):
                     self._report_unknown(sequence, end, place + name)
-        return super()._encode_plus(text=text, text_pair=text_pair, **kwargs)
 
     def _accepted_text(self, split_special_tokens: bool) -> re.Pattern[str]:
         """Pattern whose match ends where the first unknown letter stands (or at the end of the text)."""
