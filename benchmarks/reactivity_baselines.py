@@ -16,31 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from folding import fold
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "vienna"
 LETTERS = "ACGU"
 WINDOW = 6  # nucleotides to either side that the trees see
 TREE_NUCLEOTIDES = 400_000  # a third to a half of those measured; more takes long and gains little
 Predict = Callable[[list[str]], list[np.ndarray]]
-
-
-def fold_unpaired(sequence: str) -> np.ndarray:
-    """Probability of each nucleotide to be unpaired in the thermodynamic ensemble.
-
-    Args:
-        sequence: L nucleotides, ACGU.
-
-    Returns:
-        (L,) float32 in 0..1.
-    """
-    import RNA
-
-    fold = RNA.fold_compound(sequence)
-    # Scaled by the minimum free energy, so that the partition function of 500 nt stays within double range.
-    fold.exp_params_rescale(fold.mfe()[1])
-    fold.pf()
-    pairs = np.array(fold.bpp())[1:, 1:]
-    return (1.0 - pairs.sum(axis=0) - pairs.sum(axis=1)).clip(0.0, 1.0).astype(np.float32)
 
 
 class UnpairedProbabilities:
@@ -69,7 +51,7 @@ class UnpairedProbabilities:
         missing = sorted({s for s in sequences if s not in self.known}, key=len)
         start = saved = time.monotonic()
         for i, sequence in enumerate(missing, 1):
-            self.known[sequence] = fold_unpaired(sequence)
+            self.known[sequence] = (1.0 - fold(sequence).sum(axis=0)).clip(0.0, 1.0)
             if i % 1000 == 0 or i == len(missing):
                 print(f"folded {i} of {len(missing)} in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
             if i == len(missing) or time.monotonic() - saved > 60:
@@ -119,7 +101,7 @@ def _measured(profiles: Sequence[Any], channel: str) -> tuple[list[str], list[np
     return [p.sequence for p in chosen], [p.reactivity[:, column].astype(np.float64).clip(0, 1) for p in chosen]
 
 
-def fit_letter_mean(profiles: Sequence[Any], channel: str) -> Callable[[str], np.ndarray]:
+def fit_letter_mean(profiles: Sequence[Any], channel: str) -> Predict:
     """Mean label of each letter.
 
     Args:
@@ -127,16 +109,16 @@ def fit_letter_mean(profiles: Sequence[Any], channel: str) -> Callable[[str], np
         channel: the channel to learn.
 
     Returns:
-        A function from a sequence to its (L,) predictions.
+        A predictor of (L,) arrays.
     """
     sequences, labels = _measured(profiles, channel)
     y, codes = np.concatenate(labels), np.concatenate([letter_codes(s) for s in sequences])
     keep = np.isfinite(y)
     means = np.array([*(y[keep & (codes == c)].mean() for c in range(4)), y[keep].mean()])
-    return lambda sequence: means[letter_codes(sequence)]
+    return lambda sequences: [means[letter_codes(sequence)] for sequence in sequences]
 
 
-def fit_linear(profiles: Sequence[Any], channel: str, unpaired: UnpairedProbabilities) -> Callable[[str], np.ndarray]:
+def fit_linear(profiles: Sequence[Any], channel: str, unpaired: UnpairedProbabilities) -> Predict:
     """Least-squares line of each letter in the unpaired probability.
 
     Args:
@@ -145,7 +127,7 @@ def fit_linear(profiles: Sequence[Any], channel: str, unpaired: UnpairedProbabil
         unpaired: folding.
 
     Returns:
-        A function from a sequence to its (L,) predictions.
+        A predictor of (L,) arrays.
     """
     sequences, labels = _measured(profiles, channel)
     y, codes = np.concatenate(labels), np.concatenate([letter_codes(s) for s in sequences])
@@ -155,9 +137,9 @@ def fit_linear(profiles: Sequence[Any], channel: str, unpaired: UnpairedProbabil
         rows = keep & (codes == c) if c < 4 else keep
         lines[c] = np.polyfit(x[rows], y[rows], 1)
 
-    def predict(sequence: str) -> np.ndarray:
-        slope, intercept = lines[letter_codes(sequence)].T
-        return intercept + slope * unpaired([sequence])[0]
+    def predict(sequences: list[str]) -> list[np.ndarray]:
+        coefficients = [lines[letter_codes(sequence)].T for sequence in sequences]
+        return [intercept + slope * x for (slope, intercept), x in zip(coefficients, unpaired(sequences))]
 
     return predict
 
@@ -179,7 +161,7 @@ def fit_trees(
     loss: str = "absolute_error",
     max_nucleotides: int = TREE_NUCLEOTIDES,
     seed: int = 0,
-) -> Callable[[str], np.ndarray]:
+) -> Predict:
     """Histogram gradient boosting over a window of letters and unpaired probabilities.
 
     Args:
@@ -191,7 +173,7 @@ def fit_trees(
         seed: of the draw and of the trees.
 
     Returns:
-        A function from a sequence to its (L,) predictions.
+        A predictor of (L,) arrays.
     """
     from joblib import Memory
 
@@ -207,9 +189,17 @@ def fit_trees(
             parts.append(window_features(sequence, probabilities)[rows[first:last] - start])
         start += len(sequence)
     trees = Memory(CACHE.parent / "trees", verbose=0).cache(_boost)(np.concatenate(parts), y[rows], loss, seed)
-    return lambda sequence: trees.predict(window_features(sequence, unpaired([sequence])[0]))
+
+    def predict(sequences: list[str]) -> list[np.ndarray]:
+        features = [window_features(*pair) for pair in zip(sequences, unpaired(sequences))]
+        values = trees.predict(np.concatenate(features))
+        return np.split(values, np.cumsum([len(sequence) for sequence in sequences])[:-1])
+
+    return predict
 
 
-def stack_channels(models: Sequence[Callable[[str], np.ndarray]]) -> Predict:
+def stack_channels(models: Sequence[Predict]) -> Predict:
     """Join one single-channel model a channel into a predictor of (L, C) arrays for `rna_hf.training.metrics`."""
-    return lambda sequences: [np.stack([m(s) for m in models], axis=1).astype(np.float32) for s in sequences]
+    return lambda sequences: [
+        np.stack(values, axis=1).astype(np.float32) for values in zip(*(model(sequences) for model in models))
+    ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from folding import fold
 from known_structures import KnownStructure
 from measured_data import CHANNELS, Profile
 from torch import Tensor
@@ -82,16 +83,6 @@ class Batch:
 def encode(sequence: str) -> np.ndarray:
     """Return the ids of an ACGU sequence in the `ribonanzanet` alphabet."""
     return BYTE_TO_ID[np.frombuffer(sequence.encode("ascii"), np.uint8)].astype(np.int64)
-
-
-def fold(sequence: str) -> np.ndarray:
-    """Return ViennaRNA's base-pair probabilities (L, L), symmetric."""
-    import RNA
-
-    compound = RNA.fold_compound(sequence)
-    compound.pf()
-    upper = np.asarray(compound.bpp(), dtype=np.float32)[1:, 1:]
-    return upper + upper.T
 
 
 def known_pairs(structure: str) -> np.ndarray:

@@ -52,7 +52,7 @@ STAGES = (
     Stage("fold", 2600, 0.8, 0.2, (30, 90), 0.0, (1e-3, 1e-3), "development", EVERYTHING),
     Stage("profiles", 4800, 0.15, 0.1, (110, 110), 0.1, (1e-3, 8e-4), "development", EVERYTHING),
     Stage("long", 7500, 0.3, 0.15, (160, 240), 0.25, (1e-3, 7e-4), "development", EVERYTHING),
-    Stage("final", 3000, 0.1, 0.0, (200, 200), 0.4, (7e-4, 1e-5), "final", RIBONANZA),
+    Stage("final", 2400, 0.1, 0.0, (200, 200), 0.4, (7e-4, 1e-5), "final", RIBONANZA),
 )
 EMA_DECAY = 0.999
 STRUCTURE_MAX_LENGTH = 240
