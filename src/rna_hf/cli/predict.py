@@ -16,7 +16,10 @@ examples:
   rna-hf predict reactivity GGGAACGACUCGAGUAGAGUCGAAAA --output demo
   rna-hf predict reactivity rnas.fasta.gz --output predictions --format csv
   rna-hf predict reactivity library.parquet --output predictions --model ./my-checkpoint --flip-average
-  zcat rnas.fasta.gz | rna-hf predict reactivity - --output predictions --skip-invalid"""
+  zcat rnas.fasta.gz | rna-hf predict reactivity - --output predictions --skip-invalid
+
+two GPUs, sharing the work:
+  accelerate launch --multi_gpu --num_processes 2 -m rna_hf.cli.main predict reactivity rnas.fasta --output out"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,37 +91,61 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         Exit code 0; whatever goes wrong is raised.
     """
+    # Imported here: the parser has just imported its package.
+    parser = make_parser()
+    from rna_hf.prediction.processes import MainProcessStopped, find_process
+
+    # Of several processes with the same arguments the main one does the talking.
+    is_helper = find_process()[0] > 0
     try:
-        options = make_parser().parse_args(argv)
+        options = parser.parse_args(argv)
     except SystemExit as stop:  # after --help
         return int(stop.code or 0)
-    _speak_plainly(options.quiet)
+    except ValueError:
+        if is_helper:
+            return 0
+        raise
+    _speak_plainly(options.quiet, is_helper)
     # oneDNN keeps a compiled kernel and its buffers for each shape of batch, so memory would grow with the number of
     # shapes: by a quarter from 1,000 to 20,000 sequences. Read when the first kernel is made; a few per cent slower.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "0")
 
     from rna_hf.prediction import predict
 
-    predict(
-        options.input,
-        options.output,
-        task=options.task,
-        model=options.model,
-        flip_average=options.flip_average,
-        format=options.format,
-        device=options.device,
-        dtype=options.dtype,
-        batch_tokens=options.batch_tokens,
-        skip_invalid=options.skip_invalid,
-        overwrite=options.overwrite,
-        plot_rows=options.plot,
-        progress=not options.quiet,
-    )
+    try:
+        predict(
+            options.input,
+            options.output,
+            task=options.task,
+            model=options.model,
+            flip_average=options.flip_average,
+            format=options.format,
+            device=options.device,
+            dtype=options.dtype,
+            batch_tokens=options.batch_tokens,
+            skip_invalid=options.skip_invalid,
+            overwrite=options.overwrite,
+            plot_rows=options.plot,
+            progress=not (options.quiet or is_helper),
+            distributed=True,
+        )
+    except MainProcessStopped:
+        # Its message and its exit code are enough; ours might come first and let the launcher end it unheard.
+        return 0
+    except KeyboardInterrupt:
+        if is_helper:
+            return 130
+        raise
     return 0
 
 
-def _speak_plainly(quiet: bool) -> None:
-    """Print our messages and all warnings as single lines on standard error; silence other packages' progress."""
+def _speak_plainly(quiet: bool, is_helper: bool) -> None:
+    """Print our messages and all warnings as single lines on standard error; silence other packages' progress.
+
+    Args:
+        quiet: warnings only.
+        is_helper: not even warnings, since the main process has the same ones.
+    """
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
@@ -129,7 +156,7 @@ def _speak_plainly(quiet: bool) -> None:
     logger = logging.getLogger("rna_hf")
     logger.handlers = [handler]
     logger.propagate = False
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.setLevel(logging.ERROR if is_helper else logging.WARNING if quiet else logging.INFO)
 
     def show(message: Warning | str, category: type[Warning], *position: Any, **options: Any) -> None:
         # Warnings for programmers (deprecations and the like) are not for the user of a command.

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .sequences import InputSummary, SequenceInput, SequenceRecord
 
@@ -45,6 +45,8 @@ class RunFolder:
         self._plot_file = plot_file
         self._parts = path / _PARTS_FOLDER
         self._record: dict[str, Any] | None = None
+        self._lock_file: IO[str] | None = None
+        self._is_shared = False
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -59,19 +61,49 @@ class RunFolder:
             raise NotADirectoryError(f"the output {self.path} is a file; name a folder")
         try:
             self._parts.mkdir(parents=True, exist_ok=True)
-            lock = open(self._parts / "lock", "w")  # noqa: SIM115 (held until the end of this function)
+            lock = open(self._parts / "lock", "w+")  # noqa: SIM115 (held until the end of this function)
         except OSError as error:
             raise OSError(f"the output folder {self.path} cannot be written to: {error.strerror}") from error
         with lock:
             _lock(lock, self.path)
+            self._lock_file = lock
             try:
                 yield
             finally:
-                if self._is_finished() or not self._has_parts():
+                # Others may still be about to write their parts.
+                if self._is_finished() or not (self._has_parts() or self._is_shared):
                     shutil.rmtree(self._parts, ignore_errors=True)
                     if not existed and not (self.path / RUN_FILE).exists():
                         with contextlib.suppress(OSError):
                             self.path.rmdir()
+
+    def let_others_in(self) -> None:
+        """Let other processes `enter` from now on, to write parts of this run; other runs are still kept out.
+
+        Raises:
+            FileExistsError: another run has begun to write to the folder.
+        """
+        self._is_shared = True
+        _lock(self._lock_file, self.path, is_shared=True)
+
+    @contextlib.contextmanager
+    def enter(self) -> Iterator[None]:
+        """Join the run of another process, which has opened the folder and let others in, to write parts of it.
+
+        While one process is inside, no other run can begin there, even if the one that opened the folder has ended.
+
+        Raises:
+            OSError: this process does not see the run there.
+        """
+        try:
+            lock = open(self._parts / "lock", "r+")  # noqa: SIM115 (held until the end of this function)
+        except OSError as error:
+            raise OSError(
+                f"the main process's run is not in {self.path} ({error.strerror}); all processes need the same folder"
+            ) from error
+        with lock:
+            _lock(lock, self.path, is_shared=True)
+            yield
 
     def prepare(self, made_from: Mapping[str, Any], source: SequenceInput, overwrite: bool) -> str:
         """Compare a run with what is there.
@@ -137,9 +169,10 @@ class RunFolder:
 
             yield write
 
-    def count_done(self) -> int:
-        """Count the rows in parts."""
-        return sum(_count_rows(path) for path in self._parts.glob("part-*.parquet"))
+    def done_parts(self) -> dict[int, int]:
+        """Return the number of rows in each part that is there, by the chunk's number; 0 in a damaged one."""
+        parts = self._parts.glob("part-*.parquet")
+        return {int(path.stem.removeprefix("part-")): _count_rows(path) for path in parts}
 
     def has_part(self, number: int, num_rows: int) -> bool:
         """Tell whether a chunk is done."""
@@ -307,14 +340,14 @@ def _replacing(path: Path) -> Iterator[Path]:
             os.close(folder)
 
 
-def _lock(file: Any, path: Path) -> None:
+def _lock(file: Any, path: Path, is_shared: bool = False) -> None:
     """Take the folder's lock, which the system frees when the process ends, however it ends."""
     try:
         import fcntl
     except ImportError:  # no such locks on Windows
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise FileExistsError(f"another run is writing to {path}; wait for it or choose another folder") from error
     except OSError:  # some network file systems have no locks

@@ -7,13 +7,16 @@ How a run can be killed at any time and still give the same file: usable records
 whose limits depend on the input alone; batches are made inside a chunk; each finished chunk is one part file of
 `RunFolder`. A new run with the same fingerprint (content of the input, of the checkpoint, and the options that change
 numbers) does the chunks that have no part file, so it makes the very batches of an undisturbed run; then it joins all.
+
+How several processes share a run: the main one checks the input as ever and tells the others which parts are there; the
+k-th of n processes then does the k-th of every n missing chunks. When all are done the main one joins the parts.
 """
 
 import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +27,10 @@ import torch
 from ..checkpoints import find_checkpoint
 from ..data.run_folder import FORMATS, SKIPPED_FILE, RunFolder
 from ..data.sequences import InputSummary, SequenceChecker, SequenceInput, SequenceRecord, open_sequences
-from ..memory import MemoryLimit, available_memory, resolve_device
+from ..memory import MemoryLimit, available_memory
 from ..version import __version__
 from .predictor import LINEAR_LENGTH, Predictor, hash_checkpoint, load_config
+from .processes import Processes, choose_device
 from .tasks import TASKS, PredictionTask
 
 if TYPE_CHECKING:
@@ -61,6 +65,7 @@ def predict(
     overwrite: bool = False,
     plot_rows: int = DEFAULT_PLOT_ROWS,
     progress: bool | None = None,
+    distributed: bool = False,
 ) -> list[dict[str, Any]] | Path:
     """Predict for every sequence of an input.
 
@@ -87,6 +92,9 @@ def predict(
         overwrite: replace what an earlier, different run left in the output folder.
         plot_rows: number of RNAs in the heat map; 0 for none.
         progress: show a progress bar; None: if standard error is a terminal.
+        distributed: share the work among the processes of `accelerate launch`, each of which makes this very call with
+            the same output folder; in a process that was started alone it changes nothing. `auto` and `cuda` then mean
+            a GPU for each process.
 
     Returns:
         Without `output` a list with a dict for each sequence: `id`, `sequence` (as read: case and T or U are kept) and
@@ -102,27 +110,36 @@ def predict(
         >>> len(rows[0]["reactivity_2A3"])
         10
     """
-    run = _Run(
-        task=_choose("task", task, TASKS),
-        checkpoint=find_checkpoint(None if model is None else os.fspath(model), task),
-        flip_average=flip_average,
-        format=format,
-        device=resolve_device(device),
-        dtype=dtype,
-        batch_tokens=batch_tokens,
-        skip_invalid=skip_invalid,
-        progress=progress,
-    )
-    if output is not None and not os.fspath(output):
-        raise ValueError("the output folder's name is empty; name a folder")
-    if plot_rows < 0:
-        raise ValueError(f"plot_rows must be 0 or more, got {plot_rows}")
-    with open_sequences(inputs) as source:
-        if output is None:
-            return run.collect(source)
-        if not source.is_resumable:
-            logger.warning("%s cannot be read twice: this run cannot be resumed if it is interrupted", source.name)
-        return run.write(source, Path(output), overwrite=overwrite, plot_rows=plot_rows)
+    with Processes.join() if distributed else Processes() as processes:
+        chosen_device, num_sharing = choose_device(device, processes)
+        run = _Run(
+            task=_choose("task", task, TASKS),
+            checkpoint=find_checkpoint(None if model is None else os.fspath(model), task),
+            flip_average=flip_average,
+            format=format,
+            device=chosen_device,
+            num_sharing=num_sharing,
+            dtype=dtype,
+            batch_tokens=batch_tokens,
+            skip_invalid=skip_invalid,
+            progress=progress,
+        )
+        if output is not None and not os.fspath(output):
+            raise ValueError("the output folder's name is empty; name a folder")
+        if plot_rows < 0:
+            raise ValueError(f"plot_rows must be 0 or more, got {plot_rows}")
+        if processes.count > 1 and output is None:
+            raise ValueError(f"{processes.count} processes share a run through its output folder; name one")
+        if processes.count > 1 and isinstance(inputs, str) and inputs == "-":
+            raise ValueError(f"standard input cannot be read by {processes.count} processes; give a file")
+        with open_sequences(inputs) as source:
+            if output is None:
+                return run.collect(source)
+            if not processes.is_main:
+                return run.assist(source, Path(output), processes)
+            if not source.is_resumable:
+                logger.warning("%s cannot be read twice: this run cannot be resumed if it is interrupted", source.name)
+            return run.write(source, Path(output), overwrite=overwrite, plot_rows=plot_rows, processes=processes)
 
 
 @dataclass
@@ -134,6 +151,7 @@ class _Run:
     flip_average: bool
     format: str
     device: torch.device
+    num_sharing: int  # processes that take their memory from the same device
     dtype: str
     batch_tokens: int
     skip_invalid: bool
@@ -166,40 +184,83 @@ class _Run:
                     rows.append({"id": record.id, "sequence": record.sequence, **columns})
         return rows
 
-    def write(self, source: SequenceInput, output: Path, overwrite: bool, plot_rows: int) -> Path:
+    def write(self, source: SequenceInput, output: Path, overwrite: bool, plot_rows: int, processes: Processes) -> Path:
         """Write the rows to a folder, continuing what is there, and return the path of the file of predictions."""
         folder = RunFolder(output, self.format, plot_file=self.task.plot_file)
         with folder.open():
             description = self._describe(source)
             if folder.prepare(description, source, overwrite) == "finished":
+                processes.agree({"is_finished": True})
                 logger.info("%s is finished already, nothing to do (--overwrite repeats it)", folder.predictions)
                 return folder.predictions
             with folder.skipped_writer() as write_skipped:
                 on_problem = write_skipped if self.skip_invalid else None
                 checker, summary, max_length = self._check(source, folder.recorded_max_length, on_problem)
             folder.start(description, source, max_length)
+            if processes.count > 1:
+                folder.let_others_in()
+            done = folder.done_parts()
+            plan = {"is_finished": False, "description": description, "max_length": max_length, "done": done}
+            processes.agree(plan)
+            num_done = sum(done.values())
+            if num_done:
+                logger.info("resuming: %s of %s are done", f"{num_done:,}", _count(summary.usable, "sequence"))
             schema = self._schema()
-            predictor: Predictor | None = None
-            num_chunks = 0
-            done = folder.count_done()
-            if done:
-                logger.info("resuming: %s of %s are done", f"{done:,}", _count(summary.usable, "sequence"))
-            with self._progress_bar(summary.usable, done) as bar:
-                for number, chunk in enumerate(_chunks(checker.usable())):
+            elsewhere: dict[int, int] = {}  # rows of each chunk that another process has to do
+            with self._progress_bar(summary.usable, num_done) as bar:
+
+                def count_elsewhere() -> None:
+                    for number in [number for number, rows in elsewhere.items() if folder.has_part(number, rows)]:
+                        bar.update(elsewhere.pop(number))
+
+                num_chunks = 0
+                predictor: Predictor | None = None
+                for number, chunk, owner in _share_out(checker.usable(), done, processes.count):
                     num_chunks = number + 1
-                    if not folder.has_part(number, len(chunk)):
+                    if owner == processes.index:
                         predictor = predictor or self._load()
                         folder.write_part(number, self._table(chunk, predictor.run(chunk, bar.update), schema))
+                        count_elsewhere()
+                    elif owner is not None:
+                        elsewhere[number] = len(chunk)
+                processes.wait(count_elsewhere)
+                count_elsewhere()
+            if elsewhere:
+                missing = _count(len(elsewhere), "part")
+                raise OSError(f"{missing} of other processes cannot be seen in {output}; all need the same folder")
             folder.join(num_chunks, schema)
             if plot_rows:
                 rows = folder.first_rows(plot_rows)
                 title = f"{_first(len(rows), summary.usable)}, {self.task.name} predicted by {self.checkpoint.name}"
                 self.task.plot(rows, self.config, output / self.task.plot_file, title)
             folder.finish(summary, self.task.unit)
+        processes.agree()
         logger.info("%s: %s", _count(summary.usable, "sequence"), folder.predictions)
         if summary.usable < summary.total:
             skipped = _count(summary.total - summary.usable, "sequence")
             logger.warning("%s skipped, listed in %s", skipped, output / SKIPPED_FILE)
+        return folder.predictions
+
+    def assist(self, source: SequenceInput, output: Path, processes: Processes) -> Path:
+        """Do this process's share of a run that the main process leads; return when the main process has finished."""
+        folder = RunFolder(output, self.format, plot_file=self.task.plot_file)
+        plan = processes.agree()
+        if plan["is_finished"]:
+            return folder.predictions
+        if plan["description"] != self._describe(source):
+            raise ValueError(f"process {processes.index} was given another input or other options than process 0")
+        with folder.enter(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the main process gives the same ones
+            checker, _, _ = self._check(source, plan["max_length"])
+            schema = self._schema()
+            predictor: Predictor | None = None
+            for number, chunk, owner in _share_out(checker.usable(), plan["done"], processes.count):
+                if owner == processes.index:
+                    predictor = predictor or self._load()
+                    rows = self._table(chunk, predictor.run(chunk, lambda count: None), schema)
+                    folder.write_part(number, rows)
+        processes.wait(lambda: None)
+        processes.agree()
         return folder.predictions
 
     def _check(
@@ -222,12 +283,13 @@ class _Run:
         Raises:
             ValueError: a record is unusable and `skip_invalid` is off, or none is usable, or memory is too small.
         """
+        available = available_memory(self.device)
         memory = MemoryLimit(
             config=self.config,
             device=self.device,
             itemsize=self.torch_dtype.itemsize,
             num_weight_bytes=sum(file.stat().st_size for file in self.checkpoint.glob("*.safetensors")),
-            available=available_memory(self.device),
+            available=None if available is None else available // self.num_sharing,
         )
         max_length = memory.max_length() if recorded_max_length is None else recorded_max_length
 
@@ -313,6 +375,28 @@ def _chunks(records: Iterable[SequenceRecord]) -> Iterator[list[SequenceRecord]]
         nucleotides += len(record.sequence)
     if chunk:
         yield chunk
+
+
+def _share_out(
+    records: Iterable[SequenceRecord], done: Mapping[int, int], num_processes: int
+) -> Iterator[tuple[int, list[SequenceRecord], int | None]]:
+    """Yield each chunk with its number and the process that has to do it; the same in all processes.
+
+    Args:
+        records: usable records.
+        done: the number of rows in each part that is there; one with another number than its chunk is done again.
+        num_processes: that share the missing chunks, each in turn.
+
+    Yields:
+        The chunk's number, its records, and the process's index, or None where the chunk is done.
+    """
+    num_missing = 0
+    for number, chunk in enumerate(_chunks(records)):
+        if done.get(number) == len(chunk):
+            yield number, chunk, None
+        else:
+            yield number, chunk, num_missing % num_processes
+            num_missing += 1
 
 
 def _choose(option: str, value: str, choices: dict[str, Any]) -> Any:
