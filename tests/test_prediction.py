@@ -291,9 +291,9 @@ def test_a_batch_that_does_not_fit_is_refused(tiny, monkeypatch):
 
 
 def test_the_estimate_is_near_the_truth():
-    """Against what was measured on the CPU: 3.43 GB for one sequence of 1,000 nt, pair width 64, float32."""
+    """Against what was measured on the CPU for one sequence of 512 nt, pair width 64, float32; never below it."""
     config = RibonanzaNetConfig()
-    assert memory.estimate_memory(config, 1000, 1000**2, 4) == pytest.approx(3.43e9, rel=0.1)
+    assert 244e6 <= memory.estimate_memory(config, 512, 512**2, 4) <= 1.3 * 244e6
     assert memory.available_memory(torch.device("cpu")) > 0
 
 

@@ -8,11 +8,14 @@ from typing import Any
 
 import torch
 
+from .layers.pair import ATTENTION_VALUES
+
 # Floating-point values held at the peak of a forward pass, per pair of nucleotides and channel of the pair state.
-# Measured on the CPU for RibonanzaNet of widths 16 to 64, 177 to 1,000 nt, float32 and bfloat16: 13.3 to 13.7.
-_VALUES_PER_PAIR_CHANNEL = 14.0
-# The same for triangular attention, per triple of nucleotides and head; measured 0.85 to 1.05.
-_VALUES_PER_TRIPLE_HEAD = 1.1
+# Measured on the CPU for RibonanzaNet of widths 32 and 64, 60 to 1,600 nt, float32 and bfloat16: 3.4 to 4.5.
+_VALUES_PER_PAIR_CHANNEL = 4.5
+# The same with triangular attention, and for each value of the biases that it holds at a time.
+_VALUES_PER_ATTENDED_PAIR_CHANNEL = 10.0
+_VALUES_PER_BIAS = 1.5
 # Part of the free memory that a run may plan with.
 _USABLE_MEMORY = 0.9
 
@@ -73,10 +76,12 @@ def estimate_memory(config: Any, length: int, num_pairs: int, itemsize: int) -> 
         num_pairs: B * L * L, padding included.
         itemsize: bytes of a value.
     """
-    values = _VALUES_PER_PAIR_CHANNEL * getattr(config, "pair_hidden_size", getattr(config, "num_attention_heads", 1))
-    if getattr(config, "use_triangular_attention", False):
-        values += _VALUES_PER_TRIPLE_HEAD * length * config.num_triangle_attention_heads
-    return int(num_pairs * values * itemsize)
+    size = getattr(config, "pair_hidden_size", getattr(config, "num_attention_heads", 1))
+    if not getattr(config, "use_triangular_attention", False):
+        return int(num_pairs * size * _VALUES_PER_PAIR_CHANNEL * itemsize)
+    num_biases = num_pairs * config.num_triangle_attention_heads
+    num_biases = min(num_biases * length, max(num_biases, ATTENTION_VALUES))
+    return int((num_pairs * size * _VALUES_PER_ATTENDED_PAIR_CHANNEL + num_biases * _VALUES_PER_BIAS) * itemsize)
 
 
 @dataclass(frozen=True)

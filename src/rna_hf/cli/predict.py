@@ -106,9 +106,9 @@ def main(argv: Sequence[str]) -> int:
             return 0
         raise
     _speak_plainly(options.quiet, is_helper)
-    # oneDNN keeps a compiled kernel and its buffers for each shape of batch, so memory would grow with the number of
-    # shapes: by a quarter from 1,000 to 20,000 sequences. Read when the first kernel is made; a few per cent slower.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "0")
+    # oneDNN keeps 1,024 compiled kernels, each for one shape of matrices, so memory would grow with the number of
+    # shapes: by a quarter from 1,000 to 20,000 sequences. This many serve one batch. Read at the first kernel.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
     from rna_hf.prediction import predict
 

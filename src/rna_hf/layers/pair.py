@@ -14,6 +14,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .attention import cancel_mixed_logits, eager_attention_forward, mask_padded_keys
 
+# Values of the biases that a triangle attention holds at a time in inference.
+ATTENTION_VALUES = 1 << 24
+
 
 def shared_axis_dropout(pair_states: Tensor, p: float, axis: int, training: bool) -> Tensor | None:
     """Return the factors of a dropout that is shared along one pair axis: 0 or 1 / (1 - p); None if nothing is dropped.
@@ -186,29 +189,38 @@ class TriangleAttention(nn.Module):
             attended_keys: (B, L), 0 at keys that nobody attends to.
             separate_kinds: (B, L), 1 and 0; the logit between two positions of different kinds becomes 0.
         """
-        batch, length, _, size = pair_states.shape
         if self.axis == "column":
             pair_states = pair_states.transpose(1, 2)
-        states = self.norm(pair_states)
+        bias = self.bias_proj(self.norm(pair_states))
         # The bias is indexed [query, key] = [i, j] of the pair state for both kinds: undo the exchange for columns.
-        bias = self.bias_proj(states if self.axis == "row" else states.transpose(1, 2)).permute(0, 3, 1, 2)
+        bias = (bias if self.axis == "row" else bias.transpose(1, 2)).permute(0, 3, 1, 2)
         if attended_keys is not None:
             bias = mask_padded_keys(bias, attended_keys)
+        # Every row brings a bias of L x L: without gradients, which keep them all, a few rows at a time are enough.
+        length = pair_states.shape[1]
+        step = length
+        if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+            step = min(length, max(1, ATTENTION_VALUES // bias.numel()))
+        update = torch.cat([self._attend(rows, bias, separate_kinds) for rows in pair_states.split(step, dim=1)], dim=1)
+        return update.transpose(1, 2) if self.axis == "column" else update
+
+    def _attend(self, pair_states: Tensor, bias: Tensor, separate_kinds: Tensor | None) -> Tensor:
+        """Attend inside of some rows (B, R, L, C), all with their batch entry's bias (B, heads, L, L)."""
+        batch, rows, length, size = pair_states.shape
+        states = self.norm(pair_states)
         query, key, value = (
             self.qkv_proj(states)
-            .view(batch * length, length, 3, self.num_heads, self.head_dim)
+            .view(batch * rows, length, 3, self.num_heads, self.head_dim)
             .permute(2, 0, 3, 1, 4)
             .unbind(0)
         )
-        # Each of the L rows is a sequence of its own; all of them share their batch entry's bias and mask.
-        bias = bias.repeat_interleave(length, dim=0)
+        bias = bias.repeat_interleave(rows, dim=0)
         if separate_kinds is not None:
-            query, key, bias = cancel_mixed_logits(query, key, bias, separate_kinds.repeat_interleave(length, dim=0))
+            query, key, bias = cancel_mixed_logits(query, key, bias, separate_kinds.repeat_interleave(rows, dim=0))
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         update, _ = attend(self, query, key, value, bias.to(query.dtype), scaling=self.head_dim**-0.5, dropout=0.0)
-        update = update.reshape(batch, length, length, size) * self.gate_proj(states).sigmoid()
-        update = self.out_proj(update)
-        return update.transpose(1, 2) if self.axis == "column" else update
+        update = update.reshape(batch, rows, length, size) * self.gate_proj(states).sigmoid()
+        return self.out_proj(update)
 
 
 class PairTransition(nn.Module):

@@ -3,13 +3,17 @@
 The pair state (B, L, L, C) is large and the work per value small, so what counts is how often it passes through memory.
 Each step here reads it in blocks that stay in the processor's cache, keeps nothing but its input for the backward, and
 holds at most the two factors of a triangle product beside the state. The modules in `pair.py` give the same numbers in
-plain PyTorch; they say what is computed.
+plain PyTorch; they say what is computed. Where Triton is in use, its kernels in `pair_triton.py` take each step's
+forward whole; the backward goes by blocks all the same.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -28,6 +32,10 @@ _PLAIN_LAYERS = (nn.Linear, nn.LayerNorm, TriangleProjection, TriangleUpdate, Pa
 _KEPT_BYTES = 8 << 20
 # Bytes of one group of channels in a triangle product.
 _PRODUCT_BYTES = 8 << 20
+
+
+# What computes the forward of each step; see `kernels_for`.
+PairKernels = Literal["auto", "torch", "triton"]
 
 
 class TriangleWeights(NamedTuple):
@@ -122,8 +130,50 @@ class _Autocast(NamedTuple):
         kind = tensor.device.type
         return cls(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
 
+    def product_dtype(self, states: Tensor) -> torch.dtype:
+        """Return the type of a matrix product of states."""
+        return self.dtype if self.enabled else states.dtype
+
     def again(self) -> torch.autocast:
         return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.enabled, cache_enabled=False)
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def kernels_for(pair_states: Tensor, choice: PairKernels, num_heads: int = 1) -> ModuleType | None:
+    """Return the module with the Triton kernels where they are to be used, None where PyTorch is.
+
+    Args:
+        pair_states: (B, L, L, C); PyTorch is used for sizes and types that the kernels can't do.
+        choice: "auto": Triton on CUDA devices of compute capability 8.0 or more if it is installed; "torch": never;
+            "triton": always.
+        num_heads: of an attention bias.
+
+    Raises:
+        ImportError: for "triton", if the package is missing.
+        ValueError: for "triton", if the pair state is not on a CUDA device and Triton's interpreter is off.
+    """
+    if choice == "torch":
+        return None
+    is_cuda = pair_states.device.type == "cuda"
+    if choice == "auto" and not (
+        is_cuda and _has_triton() and torch.cuda.get_device_capability(pair_states.device) >= (8, 0)
+    ):
+        return None
+    if not _has_triton():
+        raise ImportError("pair_kernels is 'triton', but the package triton is missing: pip install 'rna-hf[triton]'")
+    from . import pair_triton
+
+    if not is_cuda and not pair_triton.IS_INTERPRETED:
+        raise ValueError(
+            f"pair_kernels is 'triton', but the pair state is on {pair_states.device.type!r}: move the model to a CUDA "
+            "device, choose pair_kernels='auto' or 'torch', or set TRITON_INTERPRET=1 before Python starts (for tests)"
+        )
+    dtype = _Autocast.now(pair_states).product_dtype(pair_states)
+    return pair_triton if pair_triton.supports(pair_states, dtype, num_heads) else None
 
 
 class _BlockGradients:
@@ -245,25 +295,28 @@ class _TriangleUpdate(torch.autograd.Function):
         direction: Literal["outgoing", "ingoing"],
         block_size: int,
         workspace: Workspace | None,
+        kernels: ModuleType | None,
         *weights: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(pair_states, scale, dropout, *weights)
-        ctx.direction, ctx.block_size = direction, block_size
+        ctx.direction, ctx.block_size, ctx.kernels = direction, block_size, kernels
         ctx.autocast = _Autocast.now(pair_states)
         w = TriangleWeights(*weights)
         batch, length, _, size = pair_states.shape
         states = pair_states.reshape(-1, size)
-        left, right = _all_factors(states, scale, w, (batch, length, block_size), workspace)
+        left, right = _all_factors(states, scale, w, (batch, length, block_size), kernels, workspace)
         _multiply_factors(left, right, direction, out=left)
         update = left.view(size, -1)
         result = _result_like(pair_states, workspace)
         new_states = result.view(-1, size)
-        for block in _blocks(batch, length, block_size):
-            part = block.pairs
-            gained = _block_output(
-                update[:, part], states[part], _dropout_of(dropout, block, length), *_output_weights(w)
-            )
-            torch.add(states[part], gained, out=new_states[part])
+        if kernels is not None:
+            kernels.triangle_output(update, states, dropout, length, *_output_weights(w), out=new_states)
+        else:
+            for block in _blocks(batch, length, block_size):
+                part = block.pairs
+                of_dropout = _dropout_of(dropout, block, length)
+                gained = _block_output(update[:, part], states[part], of_dropout, *_output_weights(w))
+                torch.add(states[part], gained, out=new_states[part])
         return result
 
     @staticmethod
@@ -276,7 +329,7 @@ class _TriangleUpdate(torch.autograd.Function):
         shape = (batch, length, ctx.block_size)
         states, grad = pair_states.reshape(-1, size), grad.reshape(-1, size)
         with ctx.autocast.again():
-            factors = _all_factors(states, scale, w, shape)
+            factors = _all_factors(states, scale, w, shape, ctx.kernels)
             left, right = factors
             update = torch.empty_like(left)
             _multiply_factors(left, right, ctx.direction, out=update)
@@ -310,7 +363,7 @@ class _TriangleUpdate(torch.autograd.Function):
                 of_states[part] += gained
         return (
             of_states.view(pair_states.shape),
-            *[None] * 5,
+            *[None] * 6,
             *_merge_triangle_gradients(of_factors.of_weights(), of_output.of_weights()),
         )
 
@@ -338,17 +391,20 @@ def _all_factors(
     scale: Tensor | None,
     w: TriangleWeights,
     shape: tuple[int, int, int],
+    kernels: ModuleType | None,
     workspace: Workspace | None = None,
 ) -> Tensor:
     """Return left and right, (2, C, B, L, L), from the states (B * L * L, C)."""
     batch, length, _ = shape
     size = states.shape[-1]
-    autocast = _Autocast.now(states)
-    dtype = autocast.dtype if autocast.enabled else states.dtype
+    dtype = _Autocast.now(states).product_dtype(states)
     factors = (workspace or Workspace()).empty((2 * size, len(states)), states, dtype)
-    for block in _blocks(*shape):
-        part = block.pairs
-        factors[:, part] = _block_factors(states[part], _scale_of(scale, block), *_factor_weights(w))
+    if kernels is not None:
+        kernels.triangle_factors(states, scale, *_factor_weights(w), out=factors)
+    else:
+        for block in _blocks(*shape):
+            part = block.pairs
+            factors[:, part] = _block_factors(states[part], _scale_of(scale, block), *_factor_weights(w))
     return factors.view(2, size, batch, length, length)
 
 
@@ -395,6 +451,7 @@ def triangle_update(
     dropout: Tensor | None = None,
     block_size: int | None = None,
     workspace: Workspace | None = None,
+    kernels: PairKernels = "torch",
 ) -> Tensor:
     """Return pair_states + dropout * module(pair_states, scale), (B, L, L, C).
 
@@ -405,6 +462,7 @@ def triangle_update(
         dropout: (B, 1, L, C) or (B, L, 1, C), factors of what is added.
         block_size: pairs per block; chosen from the sizes if None, 0 for plain PyTorch without blocks.
         workspace: of a pass without gradients; the result is then written over `pair_states`.
+        kernels: see `kernels_for`; a step that is called as a module or without blocks takes none.
     """
     if not _runs_in_blocks(module, block_size):
         update = module(pair_states, scale)
@@ -414,10 +472,13 @@ def triangle_update(
         for layer in (module.norm, module.in_proj, module.out_norm, module.out_proj)
         for weight in (layer.weight, layer.bias)
     ]
-    if _is_kept_whole(pair_states, block_size):
+    module_of_kernels = kernels_for(pair_states, kernels)
+    if module_of_kernels is None and _is_kept_whole(pair_states, block_size):
         return _whole_triangle_update(pair_states, scale, dropout, module.direction, TriangleWeights(*weights))
     block_size = pairs_per_block(pair_states, 4 * pair_states.shape[-1], block_size)
-    return _TriangleUpdate.apply(pair_states, scale, dropout, module.direction, block_size, workspace, *weights)
+    return _TriangleUpdate.apply(
+        pair_states, scale, dropout, module.direction, block_size, workspace, module_of_kernels, *weights
+    )
 
 
 # -- Steps that take each pair by itself ------------------------------------------------------------------------------
@@ -441,15 +502,23 @@ class _PairTransition(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, pair_states: Tensor, block_size: int, workspace: Workspace | None, *weights: Tensor
+        ctx: Any,
+        pair_states: Tensor,
+        block_size: int,
+        workspace: Workspace | None,
+        kernels: ModuleType | None,
+        *weights: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(pair_states, *weights)
         ctx.block_size, ctx.autocast = block_size, _Autocast.now(pair_states)
         result = _result_like(pair_states, workspace)
         size = pair_states.shape[-1]
         states, new_states = pair_states.reshape(-1, size), result.view(-1, size)
-        for part in _runs(len(states), block_size):
-            torch.add(states[part], _transition(states[part], *weights), out=new_states[part])
+        if kernels is not None:
+            kernels.transition(states, ctx.autocast.product_dtype(states), *weights, out=new_states)
+        else:
+            for part in _runs(len(states), block_size):
+                torch.add(states[part], _transition(states[part], *weights), out=new_states[part])
         return result
 
     @staticmethod
@@ -464,22 +533,24 @@ class _PairTransition(torch.autograd.Function):
             for part in _runs(len(states), ctx.block_size):
                 (gained,) = gradients.of_block((states[part],), (), grad[part])
                 torch.add(grad[part], gained, out=of_states[part])
-        return of_states.view(pair_states.shape), None, None, *gradients.of_weights()
+        return of_states.view(pair_states.shape), *[None] * 3, *gradients.of_weights()
 
 
 class _PairBias(torch.autograd.Function):
     """Norm and projection to the heads of an attention; keeps its input only."""
 
     @staticmethod
-    def forward(ctx: Any, pair_states: Tensor, block_size: int, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, pair_states: Tensor, block_size: int, kernels: ModuleType | None, *weights: Tensor) -> Tensor:
         ctx.save_for_backward(pair_states, *weights)
         ctx.block_size, ctx.autocast = block_size, _Autocast.now(pair_states)
         batch, length, _, size = pair_states.shape
         states = pair_states.reshape(-1, size)
-        dtype = ctx.autocast.dtype if ctx.autocast.enabled else states.dtype
-        bias = states.new_empty((len(weights[-1]), len(states)), dtype=dtype)
-        for part in _runs(len(states), block_size):
-            bias[:, part] = _bias(states[part], *weights)
+        bias = states.new_empty((len(weights[-1]), len(states)), dtype=ctx.autocast.product_dtype(states))
+        if kernels is not None:
+            kernels.attention_bias(states, *weights, out=bias)
+        else:
+            for part in _runs(len(states), block_size):
+                bias[:, part] = _bias(states[part], *weights)
         return bias.view(-1, batch, length, length).transpose(0, 1)
 
     @staticmethod
@@ -493,7 +564,7 @@ class _PairBias(torch.autograd.Function):
         with ctx.autocast.again():
             for part in _runs(len(states), ctx.block_size):
                 (of_states[part],) = gradients.of_block((states[part],), (), grad[:, part])
-        return of_states.view(pair_states.shape), None, *gradients.of_weights()
+        return of_states.view(pair_states.shape), None, None, *gradients.of_weights()
 
 
 def _runs(count: int, block_size: int) -> Iterator[slice]:
@@ -502,7 +573,11 @@ def _runs(count: int, block_size: int) -> Iterator[slice]:
 
 
 def pair_transition(
-    module: PairTransition, pair_states: Tensor, block_size: int | None = None, workspace: Workspace | None = None
+    module: PairTransition,
+    pair_states: Tensor,
+    block_size: int | None = None,
+    workspace: Workspace | None = None,
+    kernels: PairKernels = "torch",
 ) -> Tensor:
     """Return pair_states + module(pair_states), (B, L, L, C).
 
@@ -511,21 +586,29 @@ def pair_transition(
         pair_states: (B, L, L, C).
         block_size: pairs per block; chosen from the sizes if None, 0 for plain PyTorch without blocks.
         workspace: of a pass without gradients; the result is then written over `pair_states`.
+        kernels: see `kernels_for`; a step that is called as a module or without blocks takes none.
     """
     if not _runs_in_blocks(module, block_size):
         return pair_states + module(pair_states)
     weights = [
         weight for layer in (module.norm, module.up_proj, module.down_proj) for weight in (layer.weight, layer.bias)
     ]
-    if _is_kept_whole(pair_states, block_size):
+    module_of_kernels = kernels_for(pair_states, kernels)
+    if module_of_kernels is None and _is_kept_whole(pair_states, block_size):
         return pair_states + _transition(pair_states.reshape(-1, pair_states.shape[-1]), *weights).view(
             pair_states.shape
         )
     block_size = pairs_per_block(pair_states, module.up_proj.out_features, block_size)
-    return _PairTransition.apply(pair_states, block_size, workspace, *weights)
+    return _PairTransition.apply(pair_states, block_size, workspace, module_of_kernels, *weights)
 
 
-def pair_bias(norm: nn.LayerNorm, projection: nn.Linear, pair_states: Tensor, block_size: int | None = None) -> Tensor:
+def pair_bias(
+    norm: nn.LayerNorm,
+    projection: nn.Linear,
+    pair_states: Tensor,
+    block_size: int | None = None,
+    kernels: PairKernels = "torch",
+) -> Tensor:
     """Return the attention bias projection(norm(pair_states)), heads first: (B, heads, L, L).
 
     Args:
@@ -533,15 +616,17 @@ def pair_bias(norm: nn.LayerNorm, projection: nn.Linear, pair_states: Tensor, bl
         projection: a linear map without bias from C to the heads.
         pair_states: (B, L, L, C).
         block_size: pairs per block; chosen from the sizes if None, 0 for plain PyTorch without blocks.
+        kernels: see `kernels_for`; a step that is called as a module or without blocks takes none.
     """
     if not (_runs_in_blocks(norm, block_size) and _runs_in_blocks(projection, block_size)):
         return projection(norm(pair_states)).permute(0, 3, 1, 2)
-    if _is_kept_whole(pair_states, block_size):
+    module_of_kernels = kernels_for(pair_states, kernels, projection.out_features)
+    if module_of_kernels is None and _is_kept_whole(pair_states, block_size):
         batch, length, _, size = pair_states.shape
         bias = _bias(pair_states.reshape(-1, size), norm.weight, norm.bias, projection.weight)
         return bias.view(-1, batch, length, length).transpose(0, 1)
     block_size = pairs_per_block(pair_states, 2 * pair_states.shape[-1], block_size)
-    return _PairBias.apply(pair_states, block_size, norm.weight, norm.bias, projection.weight)
+    return _PairBias.apply(pair_states, block_size, module_of_kernels, norm.weight, norm.bias, projection.weight)
 
 
 def _is_kept_whole(pair_states: Tensor, block_size: int | None) -> bool:

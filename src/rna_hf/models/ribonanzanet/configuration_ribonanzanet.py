@@ -42,6 +42,10 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
             layers, or that with a "bool" mask, in which nothing is masked after the first layer's input.
         pair_block_size: pairs of nucleotides that a step of the pair track takes at a time; None chooses from the
             sizes, 0 computes each step whole, in plain PyTorch. The numbers are the same.
+        pair_kernels: what computes the forward of the pair track's steps: "torch"; "triton" (needs a CUDA device and
+            `pip install 'rna-hf[triton]'`); or "auto", which is Triton on CUDA devices of compute capability 8.0 or
+            more where it is installed. Without effect where `pair_block_size` is 0. The numbers are the same, but for
+            rounding.
         channels: names of the values that the reactivity head predicts for each nucleotide, in order.
         label_range: reactivity labels are clipped to this range in the loss; None leaves them as they are.
         min_signal_to_noise: profiles under this signal-to-noise ratio don't count in the loss, where it is given.
@@ -72,6 +76,7 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
     fix_pairwise_dropout: bool = False
     padding_quirk: Literal["float", "bool"] = "float"
     pair_block_size: int | None = None
+    pair_kernels: Literal["auto", "torch", "triton"] = "torch"
     channels: list[str] = dataclasses.field(default_factory=lambda: ["2A3", "DMS"])
     label_range: list[float | int] | None = dataclasses.field(default_factory=lambda: [0.0, 1.0])
     min_signal_to_noise: float | int = 1.0

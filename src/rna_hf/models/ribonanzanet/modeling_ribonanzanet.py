@@ -159,21 +159,28 @@ class RibonanzaNetPairUpdate(nn.Module):
             padding: what to do about padding.
             workspace: of a pass without gradients; `pair_states` is then written over.
         """
-        size, scale = self.config.pair_block_size, padding.pair_scale
+        size, kernels = self.config.pair_block_size, self.config.pair_kernels
+        scale = padding.pair_scale
         pair_states = self.outer_product.add_to(pair_states, hidden_states, in_place=workspace is not None)
         pair_states = triangle_update(
-            self.triangle_outgoing, pair_states, scale, self._dropout(pair_states, axis=1), size, workspace
+            self.triangle_outgoing, pair_states, scale, self._dropout(pair_states, axis=1), size, workspace, kernels
         )
         ingoing_axis = 2 if self.config.fix_pairwise_dropout else 1
         pair_states = triangle_update(
-            self.triangle_ingoing, pair_states, scale, self._dropout(pair_states, ingoing_axis), size, workspace
+            self.triangle_ingoing,
+            pair_states,
+            scale,
+            self._dropout(pair_states, ingoing_axis),
+            size,
+            workspace,
+            kernels,
         )
         if self.config.use_triangular_attention:
             for attention, axis in ((self.triangle_row_attention, 1), (self.triangle_column_attention, 2)):
                 update = attention(pair_states, padding.attended_keys, padding.separate_kinds)
                 dropout = self._dropout(pair_states, axis)
                 pair_states = pair_states + (update if dropout is None else update * dropout)
-        return pair_transition(self.transition, pair_states, size, workspace)
+        return pair_transition(self.transition, pair_states, size, workspace, kernels)
 
     def _dropout(self, pair_states: Tensor, axis: int) -> Tensor | None:
         return shared_axis_dropout(pair_states, self.config.hidden_dropout, axis, self.training)
@@ -226,7 +233,9 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
         convolved = self.conv(hidden_states.transpose(1, 2)).transpose(1, 2)
         hidden_states = self.conv_norm(hidden_states + convolved)
 
-        bias = pair_bias(self.pair_norm, self.pair_bias_proj, pair_states, self.config.pair_block_size)
+        bias = pair_bias(
+            self.pair_norm, self.pair_bias_proj, pair_states, self.config.pair_block_size, self.config.pair_kernels
+        )
         attended, _ = self.attention(hidden_states, bias, padding, **kwargs)
         if not self.config.fix_attention_residual:
             attended = self.attention_norm(hidden_states + self.dropout(attended))
