@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 DEMO_OUTPUT ?= demo_output
 UPSTREAM_CACHE ?= .cache
 PYTEST_ARGS ?=
+ACCURACY_ARGS ?=
 MANIFESTS := pyproject.toml setup.cfg constraints.txt
 
 .DEFAULT_GOAL := help
@@ -72,7 +73,7 @@ parity: $(VENV)/.installed-dev  ## Measure the distance to the original implemen
 	$(BIN)/python benchmarks/parity.py --output benchmarks/results/ribonanzanet_parity.md
 
 accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models again
-	$(BIN)/python benchmarks/reactivity_accuracy.py
+	$(BIN)/python benchmarks/reactivity_accuracy.py $(ACCURACY_ARGS)
 
 import-time: $(VENV)/.installed-dev  ## Measure what `import rna_hf` costs on top of transformers
 	$(BIN)/python benchmarks/import_time.py

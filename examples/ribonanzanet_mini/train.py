@@ -3,10 +3,11 @@
     PYTHONPATH=src python examples/ribonanzanet_mini/train.py --data ../shared/data --output runs/ribonanzanet_mini
 
 Stages: (1) fold: pairing probabilities of ViennaRNA on generated and natural sequences, short ones first, and known
-secondary structures; (2) profiles: measured 2A3, DMS and 1M7, beside more folding; (3) final: 2A3 and DMS only, all
-training RNAs, full length, falling learning rate. Each reagent and source has its own channel while training, so that
-scales don't mix; the written checkpoint keeps 2A3 and DMS. Runs the same on a CPU and on a GPU. Started again with the
-same arguments it goes on from the last saved state, on the batches that it would have seen.
+secondary structures; (2) profiles: measured 2A3, DMS and 1M7, beside more folding; (3) long: the same with longer
+folded pieces and structures; (4) final: 2A3 and DMS only, all training RNAs, falling learning rate. Each reagent and
+source has its own channel while training, so that scales don't mix; the written checkpoint keeps 2A3 and DMS. Runs the
+same on a CPU and on a GPU. Started again with the same arguments it goes on from the last saved state, on the batches
+that it would have seen.
 """
 
 from __future__ import annotations
