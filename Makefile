@@ -6,10 +6,13 @@ DEMO_OUTPUT ?= demo_output
 UPSTREAM_CACHE ?= .cache
 PYTEST_ARGS ?=
 ACCURACY_ARGS ?=
+BENCH_ARGS ?=
+PEER := .cache/multimolecule
+PEER_PYTHON := $(PEER)/bin/python
 MANIFESTS := pyproject.toml setup.cfg constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format cards upstream-source upstream-tests parity accuracy import-time clean
+.PHONY: help setup demo test test-slow check format cards bench bench-quick upstream-source upstream-tests parity accuracy import-time clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +77,21 @@ parity: $(VENV)/.installed-dev  ## Measure the distance to the original implemen
 
 accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models again
 	$(BIN)/python benchmarks/reactivity_accuracy.py $(ACCURACY_ARGS)
+
+# The peer lives in an environment of its own and is no dependency of ours.
+$(PEER_PYTHON):
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet -c constraints.txt torch
+	$(PEER)/bin/python -m pip install --quiet multimolecule || { rm -rf $(PEER); exit 1; }
+
+bench: $(VENV)/.installed-dev $(PEER_PYTHON)  ## Measure speed and memory beside multimolecule (about an hour; network)
+	$(BIN)/python benchmarks/speed.py --peer-python $(PEER_PYTHON) $(BENCH_ARGS)
+	$(BIN)/python benchmarks/tokenising.py --peer-python $(PEER_PYTHON) --output benchmarks/results/tokenising.json
+	$(BIN)/python -m rna_hf.hub.cards
+
+bench-quick: $(VENV)/.installed-dev $(PEER_PYTHON)  ## The same with short sequences, one round; writes nothing
+	$(BIN)/python benchmarks/speed.py --peer-python $(PEER_PYTHON) --quick $(BENCH_ARGS)
+	$(BIN)/python benchmarks/tokenising.py --peer-python $(PEER_PYTHON)
 
 import-time: $(VENV)/.installed-dev  ## Measure what `import rna_hf` costs on top of transformers
 	$(BIN)/python benchmarks/import_time.py
