@@ -93,6 +93,7 @@ def main(argv: Sequence[str]) -> int:
     """
     # Imported here: the parser has just imported its package.
     parser = make_parser()
+    from rna_hf.layers.products import share_one_heap
     from rna_hf.prediction.processes import MainProcessStopped, find_process
 
     # Of several processes with the same arguments the main one does the talking.
@@ -106,9 +107,11 @@ def main(argv: Sequence[str]) -> int:
             return 0
         raise
     _speak_plainly(options.quiet, is_helper)
-    # oneDNN keeps 1,024 compiled kernels, each for one shape of matrices, so memory would grow with the number of
-    # shapes: by a quarter from 1,000 to 20,000 sequences. This many serve one batch. Read at the first kernel.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    # oneDNN and the layer above it keep 1,024 compiled kernels each, one for each shape of matrices: memory would grow
+    # with the number of shapes. This many serve one batch. Both are read at the first kernel.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
+    share_one_heap()
 
     from rna_hf.prediction import predict
 

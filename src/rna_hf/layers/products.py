@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 _MIB = 1 << 20
 # Parameters of glibc's mallopt, from <malloc.h>.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 @functools.cache
@@ -30,10 +30,23 @@ def keep_freed_buffers() -> bool:
     Returns:
         Whether the C library took the settings; False where it is not glibc.
     """
+    return _set_allocator(_MMAP_THRESHOLD, 32 * _MIB) and _set_allocator(_TRIM_THRESHOLD, 256 * _MIB)
+
+
+def share_one_heap() -> bool:
+    """Let all threads of this process take memory from one heap, so that a long run holds less of it.
+
+    Returns:
+        Whether the C library took the setting; False where it is not glibc.
+    """
+    return _set_allocator(_ARENA_MAX, 1)
+
+
+def _set_allocator(parameter: int, value: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return bool(mallopt and mallopt(_MMAP_THRESHOLD, 32 * _MIB) and mallopt(_TRIM_THRESHOLD, 256 * _MIB))
+    return bool(mallopt and mallopt(parameter, value))
 
 
 @functools.cache
