@@ -126,9 +126,9 @@ def matrix_rate(threads: int) -> float:
 
 def _run(python: Path, *arguments: str, threads: int) -> dict[str, Any]:
     """Run a part of this file in a fresh process and return what it prints, or the reason why it ended."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(REPOSITORY / "src")}
-    if python == PEER_PYTHON:
-        environment.pop("PYTHONPATH")
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    if python == Path(sys.executable):
+        environment["PYTHONPATH"] = str(REPOSITORY / "src")
     command = [str(python), str(Path(__file__)), *arguments, "--threads", str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:

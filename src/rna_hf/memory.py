@@ -11,7 +11,8 @@ import torch
 from .layers.pair import ATTENTION_VALUES
 
 # Floating-point values held at the peak of a forward pass, per pair of nucleotides and channel of the pair state.
-# Measured on the CPU for RibonanzaNet of widths 32 and 64, 60 to 1,600 nt, float32 and bfloat16: 3.4 to 4.5.
+# Measured on the CPU for RibonanzaNet of widths 32 and 64, 60 to 1,600 nt, float32 and bfloat16: 3.4 to 4.5, and some
+# 30 MB for the blocks, whatever the size.
 _VALUES_PER_PAIR_CHANNEL = 4.5
 # The same with triangular attention, and for each value of the biases that it holds at a time.
 _VALUES_PER_ATTENDED_PAIR_CHANNEL = 10.0

@@ -46,7 +46,7 @@ def _check_gradients(output, expected, inputs):
 
 
 @pytest.fixture(params=["blocks", "kept whole"])
-def block_size_of(request, monkeypatch):
+def block_size_of(request):
     """Take the path that is asked for whatever the size: with blocks, or with everything kept for the backward."""
     if request.param == "kept whole":
         return lambda block_size: None

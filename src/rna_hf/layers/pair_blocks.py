@@ -102,8 +102,7 @@ def pairs_per_block(pair_states: Tensor, width: int, override: int | None = None
 class Workspace:
     """What the steps of one forward pass without gradients share: leave to write over the pair state, and a buffer.
 
-    The buffer holds a triangle product's factors. A fresh one in each layer would cost as much time as the arithmetic,
-    because the system maps its pages anew.
+    The buffer holds a triangle product's factors. For a fresh one in each layer the system would map its pages anew.
     """
 
     def __init__(self) -> None:
@@ -408,11 +407,12 @@ def _all_factors(
     return factors.view(2, size, batch, length, length)
 
 
-def _scale_of(scale: Tensor | None, block: _Block) -> Tensor | None:
-    """Return scale[i] * scale[j] of a block's pairs (N,)."""
+def _scale_of(scale: Tensor | None, block: _Block | None = None) -> Tensor | None:
+    """Return scale[i] * scale[j] of a block's pairs (N,), or of all."""
     if scale is None:
         return None
-    return (scale[block.batch, block.rows, None] * scale[block.batch, None, :]).reshape(-1)
+    batch, rows = (slice(None), slice(None)) if block is None else (block.batch, block.rows)
+    return (scale[batch, rows, None] * scale[batch, None, :]).reshape(-1)
 
 
 def _dropout_of(dropout: Tensor | None, block: _Block, length: int) -> Tensor | None:
@@ -435,9 +435,8 @@ def _whole_triangle_update(
     """`_TriangleUpdate` with all that its backward needs kept from the forward."""
     batch, length, _, size = pair_states.shape
     states = pair_states.reshape(-1, size)
-    scale_of_pairs = None if scale is None else (scale[:, :, None] * scale[:, None, :]).reshape(-1)
     normed = layer_norm(states, (size,), w.norm_weight, w.norm_bias)
-    factors = _triangle_factors(normed, scale_of_pairs, *_factor_weights(w)[2:])
+    factors = _triangle_factors(normed, _scale_of(scale), *_factor_weights(w)[2:])
     left, right = factors.view(2, size, batch, length, length).unbind(0)
     update = left @ right.transpose(-1, -2) if direction == "outgoing" else right.transpose(-1, -2) @ left
     gained = _triangle_output(update.view(size, -1), normed, None, *_output_weights(w)[2:]).view(pair_states.shape)

@@ -1,7 +1,7 @@
 """Matrix products of many rows by a small matrix, as fast as the CPU allows.
 
-PyTorch sends float32 products on a CPU to MKL, which on processors that are not Intel's leaves half of the machine
-unused. oneDNN, also inside PyTorch, does not; the compiler back end calls it through an operator that is used here in
+PyTorch sends float32 products on a CPU to MKL, which does not use all that processors other than Intel's offer. oneDNN,
+also inside PyTorch, does; the compiler back end calls it through an operator that is used here in
 eager mode too. Where that operator is missing, or elsewhere than on a CPU, this is `torch.nn.functional.linear`.
 """
 
@@ -25,7 +25,7 @@ def keep_freed_buffers() -> bool:
     """Let the C library keep freed buffers of up to 32 MiB for reuse, 256 MiB in all, rather than hand them back.
 
     A block's buffers are freed and asked for again thousands of times in a forward pass. Each time that they go back
-    to the system and come again, every page of them has to be mapped anew, which takes longer than the arithmetic.
+    to the system and come again, every page of them has to be mapped anew.
 
     Returns:
         Whether the C library took the settings; False where it is not glibc.
