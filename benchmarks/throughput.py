@@ -60,6 +60,7 @@ def measure(count: int, lengths: tuple[int, int] = LENGTHS, options: list[str] |
         found = json.loads(report.read_text())
     return {
         "sequences": count,
+        "lengths": list(lengths),
         "nucleotides": num_letters,
         **found,
         "command_s": round(command_s, 2),

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from rna_hf.checkpoints import Checkpoint, list_checkpoints
+from rna_hf.hub.performance import performance_text
 
-ACCURACY_FILE = Path("benchmarks/results/reactivity_accuracy.json")
+RESULTS_FOLDER = Path("benchmarks/results")
+ACCURACY_FILE = RESULTS_FOLDER / "reactivity_accuracy.json"
 CHECKPOINTS_FOLDER = Path("src/rna_hf/checkpoints")
 FACTS_FOLDER = Path("model_cards")
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
@@ -377,6 +379,7 @@ def generate(root: Path) -> dict[Path, str]:
     readme = (root / "README.md").read_text(encoding="utf-8")
     readme = fill_region(readme, "models", models_table(checkpoints, root))
     readme = fill_region(readme, "accuracy", accuracy_tables(scores, names) or NOTHING_YET)
+    readme = fill_region(readme, "performance", performance_text(root / RESULTS_FOLDER) or NOTHING_YET)
     files[root / "README.md"] = readme
     return files
 

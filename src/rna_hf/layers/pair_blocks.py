@@ -24,14 +24,18 @@ from torch.nn.functional import layer_norm
 from .pair import PairTransition, TriangleProjection, TriangleUpdate
 from .products import gate, keep_freed_buffers, matmul, product, uses_onednn
 
-# Bytes of a block's widest intermediate: some of a core's cache on a CPU; on a GPU enough to fill it.
-_BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 256 << 20}
+# Bytes of a block's widest intermediate: what a processor's cache holds, but enough to outweigh the calls.
+_BLOCK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
 # Layers whose weights say all that they do.
 _PLAIN_LAYERS = (nn.Linear, nn.LayerNorm, TriangleProjection, TriangleUpdate, PairTransition)
 # Bytes of a pair state up to which training keeps intermediates rather than compute them again.
 _KEPT_BYTES = 8 << 20
 # Bytes of one group of channels in a triangle product.
 _PRODUCT_BYTES = 8 << 20
+# Nucleotides from which one channel's matrices are worth a call of their own.
+_LARGE_LENGTH = 384
+# Values between two channels' matrices: at distances of powers of 2, all compete for the same lines of a cache.
+_CHANNEL_GAP = 16
 
 
 # What computes the forward of each step; see `kernels_for`.
@@ -94,7 +98,7 @@ def pairs_per_block(pair_states: Tensor, width: int, override: int | None = None
     if override:
         return override
     if pair_states.device.type == "cpu":
-        keep_freed_buffers()
+        keep_freed_buffers(torch.is_grad_enabled())
     size = _BLOCK_BYTES.get(pair_states.device.type, _BLOCK_BYTES["cuda"])
     return max(256, size // (width * pair_states.element_size()))
 
@@ -108,13 +112,22 @@ class Workspace:
     def __init__(self) -> None:
         self._buffer: Tensor | None = None
 
-    def empty(self, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return memory of a shape and type on the device of `like`, the same at each call where it is large enough."""
-        count = math.prod(shape)
+    def channels(self, number: int, like: Tensor, dtype: torch.dtype, kernels: ModuleType | None) -> Tensor:
+        """Return memory for channels of (B, L, L), the same at each call where it is large enough.
+
+        Args:
+            number: of channels.
+            like: (B, L, L, any), for its sizes and device.
+            dtype: of the values.
+            kernels: that will use it; they need channels without gaps.
+        """
+        pairs = math.prod(like.shape[:3])
+        row = pairs + (_CHANNEL_GAP if kernels is None else 0)
+        count = number * row
         buffer = self._buffer
         if buffer is None or buffer.numel() < count or buffer.dtype != dtype or buffer.device != like.device:
             self._buffer = buffer = like.new_empty(count, dtype=dtype)
-        return buffer[:count].view(shape)
+        return buffer[:count].view(number, row)[:, :pairs].view(number, *like.shape[:3])
 
 
 class _Autocast(NamedTuple):
@@ -263,15 +276,16 @@ def _multiply(left: Tensor, right: Tensor, transposed: tuple[bool, bool], out: T
     """
     channels, batch, length, _ = left.shape
     left, right = (x.transpose(-1, -2) if flip else x for x, flip in zip((left, right), transposed))
-    if left.dtype == torch.float32 and length >= 128 and uses_onednn(left):
+    if length >= _LARGE_LENGTH and not transposed[0] and left.dtype == torch.float32 and uses_onednn(left):
         for channel in range(channels):
             for entry in range(batch):
                 out[channel, entry] = matmul(left[channel, entry], right[channel, entry])
         return
-    group = max(1, _PRODUCT_BYTES // (batch * length * length * left.element_size()))
-    for first in range(0, channels, group):
-        part = slice(first, first + group)
-        out[part] = torch.matmul(left[part], right[part])
+    group = max(1, _PRODUCT_BYTES // (length * length * left.element_size()))
+    for entry in range(batch):
+        for first in range(0, channels, group):
+            part = slice(first, first + group)
+            out[part, entry] = torch.bmm(left[part, entry], right[part, entry])
 
 
 def _multiply_factors(left: Tensor, right: Tensor, direction: Literal["outgoing", "ingoing"], out: Tensor) -> None:
@@ -303,7 +317,7 @@ class _TriangleUpdate(torch.autograd.Function):
         w = TriangleWeights(*weights)
         batch, length, _, size = pair_states.shape
         states = pair_states.reshape(-1, size)
-        left, right = _all_factors(states, scale, w, (batch, length, block_size), kernels, workspace)
+        left, right = _all_factors(pair_states, scale, w, block_size, kernels, workspace).chunk(2)
         _multiply_factors(left, right, direction, out=left)
         update = left.view(size, -1)
         result = _result_like(pair_states, workspace)
@@ -325,18 +339,17 @@ class _TriangleUpdate(torch.autograd.Function):
         pair_states, scale, dropout, *weights = ctx.saved_tensors
         w = TriangleWeights(*weights)
         batch, length, _, size = pair_states.shape
-        shape = (batch, length, ctx.block_size)
         states, grad = pair_states.reshape(-1, size), grad.reshape(-1, size)
         with ctx.autocast.again():
-            factors = _all_factors(states, scale, w, shape, ctx.kernels)
-            left, right = factors
-            update = torch.empty_like(left)
+            factors = _all_factors(pair_states, scale, w, ctx.block_size, ctx.kernels)
+            left, right = factors.chunk(2)
+            update = Workspace().channels(size, pair_states, left.dtype, ctx.kernels)
             _multiply_factors(left, right, ctx.direction, out=update)
 
             of_update = update.view(size, -1)  # each block's product gives way to its gradient
             of_states = torch.empty_like(grad)
             of_output = _BlockGradients(_block_output, _output_weights(w))
-            for block in _blocks(*shape):
+            for block in _blocks(batch, length, ctx.block_size):
                 part = block.pairs
                 of_product, of_gate = of_output.of_block(
                     (of_update[:, part], states[part]), (_dropout_of(dropout, block, length),), grad[part]
@@ -344,7 +357,7 @@ class _TriangleUpdate(torch.autograd.Function):
                 of_update[:, part] = of_product
                 torch.add(grad[part], of_gate, out=of_states[part])
 
-            of_right = torch.empty_like(right)
+            of_right = Workspace().channels(size, pair_states, right.dtype, ctx.kernels)
             if ctx.direction == "outgoing":
                 _multiply(update, left, (True, False), out=of_right)
                 _multiply(update, right, (False, False), out=left)
@@ -356,7 +369,7 @@ class _TriangleUpdate(torch.autograd.Function):
             del of_right
             of_all_factors = factors.view(2 * size, -1)
             of_factors = _BlockGradients(_block_factors, _factor_weights(w))
-            for block in _blocks(*shape):
+            for block in _blocks(batch, length, ctx.block_size):
                 part = block.pairs
                 (gained,) = of_factors.of_block((states[part],), (_scale_of(scale, block),), of_all_factors[:, part])
                 of_states[part] += gained
@@ -386,25 +399,26 @@ def _result_like(pair_states: Tensor, workspace: Workspace | None) -> Tensor:
 
 
 def _all_factors(
-    states: Tensor,
+    pair_states: Tensor,
     scale: Tensor | None,
     w: TriangleWeights,
-    shape: tuple[int, int, int],
+    block_size: int,
     kernels: ModuleType | None,
     workspace: Workspace | None = None,
 ) -> Tensor:
-    """Return left and right, (2, C, B, L, L), from the states (B * L * L, C)."""
-    batch, length, _ = shape
-    size = states.shape[-1]
+    """Return left and right, one after the other, (2 C, B, L, L)."""
+    batch, length, _, size = pair_states.shape
+    states = pair_states.reshape(-1, size)
     dtype = _Autocast.now(states).product_dtype(states)
-    factors = (workspace or Workspace()).empty((2 * size, len(states)), states, dtype)
+    result = (workspace or Workspace()).channels(2 * size, pair_states, dtype, kernels)
+    factors = result.view(2 * size, -1)
     if kernels is not None:
         kernels.triangle_factors(states, scale, *_factor_weights(w), out=factors)
     else:
-        for block in _blocks(*shape):
+        for block in _blocks(batch, length, block_size):
             part = block.pairs
             factors[:, part] = _block_factors(states[part], _scale_of(scale, block), *_factor_weights(w))
-    return factors.view(2, size, batch, length, length)
+    return result
 
 
 def _scale_of(scale: Tensor | None, block: _Block | None = None) -> Tensor | None:

@@ -20,16 +20,29 @@ _MIB = 1 << 20
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
-@functools.cache
-def keep_freed_buffers() -> bool:
-    """Let the C library keep freed buffers of up to 32 MiB for reuse, 256 MiB in all, rather than hand them back.
+def keep_freed_buffers(is_training: bool) -> bool:
+    """Let the C library keep freed buffers for reuse, rather than hand them back to the system at once.
 
-    A block's buffers are freed and asked for again thousands of times in a forward pass. Each time that they go back
-    to the system and come again, every page of them has to be mapped anew.
+    A step's buffers are freed and asked for again thousands of times. Each time that they go back to the system and
+    come again, every page of them has to be mapped anew, which takes longer than to fill it.
+
+    Args:
+        is_training: keep buffers of up to 1 GiB, 2 GiB in all, as a backward pass asks for many whole pair states;
+            without, of up to 32 MiB, 256 MiB in all, for blocks. What was set for training stays.
 
     Returns:
-        Whether the C library took the settings; False where it is not glibc.
+        Whether the C library has taken the settings; False where it is not glibc, or one that allows less.
     """
+    return _kept_for_training() if is_training or _kept_for_training.cache_info().currsize else _kept_for_inference()
+
+
+@functools.cache
+def _kept_for_training() -> bool:
+    return _set_allocator(_MMAP_THRESHOLD, 1024 * _MIB) and _set_allocator(_TRIM_THRESHOLD, 2047 * _MIB)
+
+
+@functools.cache
+def _kept_for_inference() -> bool:
     return _set_allocator(_MMAP_THRESHOLD, 32 * _MIB) and _set_allocator(_TRIM_THRESHOLD, 256 * _MIB)
 
 
@@ -86,8 +99,8 @@ class _OneDnnProduct(torch.autograd.Function):
 
 def matmul(left: Tensor, right: Tensor) -> Tensor:
     """Return left (N, K) times right (K, M), where neither needs a gradient: (N, M)."""
-    # In bfloat16, torch.mm is oneDNN's too, and takes transposed matrices better.
-    if left.dtype == torch.float32 and uses_onednn(left):
+    # oneDNN's operator copies a transposed left matrix first. In bfloat16, torch.mm is oneDNN's too.
+    if left.dtype == torch.float32 and left.is_contiguous() and uses_onednn(left):
         return torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
     return torch.mm(left, right)
 

@@ -34,6 +34,13 @@ from ...outputs import PairTrackModelOutput, ReactivityOutput
 from .configuration_ribonanzanet import RibonanzaNetConfig
 
 
+def _is_all_kept(attention_mask: Tensor) -> bool:
+    """Tell whether a mask hides nothing, where to ask costs little: a GPU would have to wait, a compiler to guess."""
+    if attention_mask.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return bool(attention_mask.all())
+
+
 class RibonanzaNetPadding(NamedTuple):
     """What each block does about padding, each (B, L) or None for "nothing".
 
@@ -54,7 +61,7 @@ class RibonanzaNetPadding(NamedTuple):
     @classmethod
     def from_mask(cls, config: RibonanzaNetConfig, attention_mask: Tensor | None, dtype: torch.dtype) -> Self:
         """Translate an attention mask (B, L), non-zero at nucleotides, into what the configuration asks for."""
-        if attention_mask is None:
+        if attention_mask is None or _is_all_kept(attention_mask):
             return cls()
         keep = (attention_mask != 0).to(dtype)
         if config.fix_attention_mask:
