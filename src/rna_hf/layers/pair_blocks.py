@@ -1,7 +1,7 @@
 """The pair track's steps in blocks of pairs, with a backward that computes each block again.
 
 The pair state (B, L, L, C) is large and the work per value small, so what counts is how often it passes through memory.
-Each step here reads it in blocks that stay in the processor's cache, keeps nothing but its input for the backward, and
+Each step here reads it in blocks that stay in the processor's cache, keeps little but its input for the backward, and
 holds at most the two factors of a triangle product beside the state. The modules in `pair.py` give the same numbers in
 plain PyTorch; they say what is computed. Where Triton is in use, its kernels in `pair_triton.py` take each step's
 forward whole; the backward goes by blocks all the same.
@@ -22,14 +22,16 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import layer_norm
 
 from .pair import PairTransition, TriangleProjection, TriangleUpdate
-from .products import gate, keep_freed_buffers, matmul, product, uses_onednn
+from .products import gate, gate_by_product, keep_freed_buffers, matmul, product, uses_onednn
 
 # Bytes of a block's widest intermediate: what a processor's cache holds, but enough to outweigh the calls.
 _BLOCK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
 # Layers whose weights say all that they do.
 _PLAIN_LAYERS = (nn.Linear, nn.LayerNorm, TriangleProjection, TriangleUpdate, PairTransition)
 # Bytes of a pair state up to which training keeps intermediates rather than compute them again.
-_KEPT_BYTES = 8 << 20
+_KEPT_BYTES = 12 << 20
+# Bytes of a pair state up to which training keeps the factors of a triangle product, and the product.
+_KEPT_FACTORS_BYTES = 64 << 20
 # Bytes of one group of channels in a triangle product.
 _PRODUCT_BYTES = 8 << 20
 # Nucleotides from which one channel's matrices are worth a call of their own.
@@ -100,6 +102,8 @@ def pairs_per_block(pair_states: Tensor, width: int, override: int | None = None
     if pair_states.device.type == "cpu":
         keep_freed_buffers(torch.is_grad_enabled())
     size = _BLOCK_BYTES.get(pair_states.device.type, _BLOCK_BYTES["cuda"])
+    if torch.is_grad_enabled():
+        size *= 2  # more calls go with each block
     return max(256, size // (width * pair_states.element_size()))
 
 
@@ -237,7 +241,7 @@ def _triangle_output(
 ) -> Tensor:
     """What the states gain (N, C) from the triangle product, channels first (C, N), behind a gate."""
     update = layer_norm(update.t(), normed.shape[-1:], out_norm_weight, out_norm_bias)
-    gained = product(gate(update, product(normed, gate_weight, gate_bias)), out_weight, out_bias)
+    gained = product(gate_by_product(update, normed, gate_weight, gate_bias), out_weight, out_bias)
     return gained if scale is None else gained * scale
 
 
@@ -297,7 +301,7 @@ def _multiply_factors(left: Tensor, right: Tensor, direction: Literal["outgoing"
 
 
 class _TriangleUpdate(torch.autograd.Function):
-    """Triangle update with its residual. Keeps its input; the backward computes the factors again."""
+    """Triangle update with its residual. Keeps its input; the backward computes the factors again if they are large."""
 
     @staticmethod
     def forward(
@@ -311,15 +315,19 @@ class _TriangleUpdate(torch.autograd.Function):
         kernels: ModuleType | None,
         *weights: Tensor,
     ) -> Tensor:
-        ctx.save_for_backward(pair_states, scale, dropout, *weights)
         ctx.direction, ctx.block_size, ctx.kernels = direction, block_size, kernels
         ctx.autocast = _Autocast.now(pair_states)
         w = TriangleWeights(*weights)
         batch, length, _, size = pair_states.shape
         states = pair_states.reshape(-1, size)
-        left, right = _all_factors(pair_states, scale, w, block_size, kernels, workspace).chunk(2)
-        _multiply_factors(left, right, direction, out=left)
-        update = left.view(size, -1)
+        factors = _all_factors(pair_states, scale, w, block_size, kernels, workspace)
+        left, right = factors.chunk(2)
+        is_kept = workspace is None and any(ctx.needs_input_grad) and pair_states.nbytes <= _KEPT_FACTORS_BYTES
+        of_product = Workspace().channels(size, pair_states, left.dtype, kernels) if is_kept else left
+        _multiply_factors(left, right, direction, out=of_product)
+        kept = (factors, of_product) if is_kept else (None, None)
+        ctx.save_for_backward(pair_states, scale, dropout, *kept, *weights)
+        update = of_product.view(size, -1)
         result = _result_like(pair_states, workspace)
         new_states = result.view(-1, size)
         if kernels is not None:
@@ -336,38 +344,44 @@ class _TriangleUpdate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         (grad,) = grads
-        pair_states, scale, dropout, *weights = ctx.saved_tensors
+        pair_states, scale, dropout, factors, product_of_factors, *weights = ctx.saved_tensors
         w = TriangleWeights(*weights)
         batch, length, _, size = pair_states.shape
         states, grad = pair_states.reshape(-1, size), grad.reshape(-1, size)
-        with ctx.autocast.again():
-            factors = _all_factors(pair_states, scale, w, ctx.block_size, ctx.kernels)
-            left, right = factors.chunk(2)
-            update = Workspace().channels(size, pair_states, left.dtype, ctx.kernels)
-            _multiply_factors(left, right, ctx.direction, out=update)
 
-            of_update = update.view(size, -1)  # each block's product gives way to its gradient
+        def new_channels(number: int) -> Tensor:
+            return Workspace().channels(number, pair_states, ctx.autocast.product_dtype(pair_states), ctx.kernels)
+
+        with ctx.autocast.again():
+            if factors is None:
+                factors = _all_factors(pair_states, scale, w, ctx.block_size, ctx.kernels)
+            left, right = factors.chunk(2)
+            if product_of_factors is None:
+                product_of_factors = new_channels(size)
+                _multiply_factors(left, right, ctx.direction, out=product_of_factors)
+
+            update, of_product = product_of_factors.view(size, -1), new_channels(size)
+            of_update = of_product.view(size, -1)
             of_states = torch.empty_like(grad)
             of_output = _BlockGradients(_block_output, _output_weights(w))
             for block in _blocks(batch, length, ctx.block_size):
                 part = block.pairs
-                of_product, of_gate = of_output.of_block(
-                    (of_update[:, part], states[part]), (_dropout_of(dropout, block, length),), grad[part]
+                of_update[:, part], of_gate = of_output.of_block(
+                    (update[:, part], states[part]), (_dropout_of(dropout, block, length),), grad[part]
                 )
-                of_update[:, part] = of_product
                 torch.add(grad[part], of_gate, out=of_states[part])
+            del product_of_factors, update
 
-            of_right = Workspace().channels(size, pair_states, right.dtype, ctx.kernels)
+            of_factors_of_product = new_channels(2 * size)
+            of_left, of_right = of_factors_of_product.chunk(2)
             if ctx.direction == "outgoing":
-                _multiply(update, left, (True, False), out=of_right)
-                _multiply(update, right, (False, False), out=left)
+                _multiply(of_product, left, (True, False), out=of_right)
+                _multiply(of_product, right, (False, False), out=of_left)
             else:
-                _multiply(left, update, (False, True), out=of_right)
-                _multiply(right, update, (False, False), out=left)
-            del update, of_update
-            right.copy_(of_right)
-            del of_right
-            of_all_factors = factors.view(2 * size, -1)
+                _multiply(left, of_product, (False, True), out=of_right)
+                _multiply(right, of_product, (False, False), out=of_left)
+            del factors, left, right, of_product, of_update
+            of_all_factors = of_factors_of_product.view(2 * size, -1)
             of_factors = _BlockGradients(_block_factors, _factor_weights(w))
             for block in _blocks(batch, length, ctx.block_size):
                 part = block.pairs
@@ -498,11 +512,17 @@ def triangle_update(
 
 
 def _transition(
-    states: Tensor, norm_weight: Tensor, norm_bias: Tensor, up_weight: Tensor, up_bias: Tensor, *down: Tensor
+    states: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    up_weight: Tensor,
+    up_bias: Tensor,
+    down_weight: Tensor,
+    down_bias: Tensor,
 ) -> Tensor:
     """What a block's states (N, C) gain in the transition."""
     states = layer_norm(states, states.shape[-1:], norm_weight, norm_bias)
-    return product(product(states, up_weight, up_bias).relu_(), *down)
+    return product(product(states, up_weight, up_bias, "relu"), down_weight, down_bias)
 
 
 def _bias(states: Tensor, norm_weight: Tensor, norm_bias: Tensor, weight: Tensor) -> Tensor:

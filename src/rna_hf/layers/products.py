@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -105,16 +105,17 @@ def matmul(left: Tensor, right: Tensor) -> Tensor:
     return torch.mm(left, right)
 
 
-def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return rows (N, K) times the transpose of weight (M, K), plus bias (M,): (N, M).
+def product(
+    rows: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Literal["none", "relu", "sigmoid"] = "none"
+) -> Tensor:
+    """Return rows (N, K) times the transpose of weight (M, K), plus bias (M,), through an activation: (N, M).
 
     Differentiable once. Memory layout of the arguments is free.
     """
-    if not uses_onednn(rows):
-        return nn.functional.linear(rows, weight, bias)
-    if torch.is_grad_enabled():
-        return _OneDnnProduct.apply(rows, weight, bias)
-    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    if uses_onednn(rows) and not torch.is_grad_enabled():
+        return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, activation, [], "")
+    result = _OneDnnProduct.apply(rows, weight, bias) if uses_onednn(rows) else nn.functional.linear(rows, weight, bias)
+    return {"none": lambda: result, "relu": result.relu_, "sigmoid": result.sigmoid}[activation]()
 
 
 class _Gate(torch.autograd.Function):
@@ -138,3 +139,10 @@ def gate(values: Tensor, gates: Tensor) -> Tensor:
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
         return _Gate.apply(values, gates)
     return gates.sigmoid().mul_(values) if gates.dtype == values.dtype else values * gates.sigmoid()
+
+
+def gate_by_product(values: Tensor, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return values (N, M) * sigmoid(product(rows, weight, bias)). Differentiable once."""
+    if torch.is_grad_enabled() or values.dtype != rows.dtype:
+        return gate(values, product(rows, weight, bias))
+    return product(rows, weight, bias, "sigmoid").mul_(values)
