@@ -61,6 +61,9 @@ def test_auto_map_names_only_what_transformers_has():
     assert auto_map_of(RibonanzaNetConfig) == {
         "AutoConfig": "rna_hf_loader.RibonanzaNetConfig",
         "AutoModel": "rna_hf_loader.RibonanzaNetModel",
+        "AutoModelForMaskedLM": "rna_hf_loader.RibonanzaNetForMaskedLM",
+        "AutoModelForSequenceClassification": "rna_hf_loader.RibonanzaNetForSequenceClassification",
+        "AutoModelForTokenClassification": "rna_hf_loader.RibonanzaNetForTokenClassification",
     }
 
 

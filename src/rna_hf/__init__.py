@@ -5,10 +5,25 @@ Importing the package makes its models known to transformers' Auto classes and p
 
 from typing import TYPE_CHECKING, Any
 
-from .auto import AutoModelForReactivity
+from .auto import (
+    AutoModelForContactPrediction,
+    AutoModelForDegradation,
+    AutoModelForReactivity,
+    AutoModelForSecondaryStructure,
+    AutoModelForSequenceDropout,
+    AutoModelForTertiaryStructure,
+)
 from .models.ribonanzanet import (
     RibonanzaNetConfig,
+    RibonanzaNetForContactPrediction,
+    RibonanzaNetForDegradation,
+    RibonanzaNetForMaskedLM,
     RibonanzaNetForReactivity,
+    RibonanzaNetForSecondaryStructure,
+    RibonanzaNetForSequenceClassification,
+    RibonanzaNetForSequenceDropout,
+    RibonanzaNetForTertiaryStructure,
+    RibonanzaNetForTokenClassification,
     RibonanzaNetModel,
     RibonanzaNetPreTrainedModel,
 )
@@ -22,10 +37,23 @@ if TYPE_CHECKING:
     from .prediction import predict
 
 __all__ = [
+    "AutoModelForContactPrediction",
+    "AutoModelForDegradation",
     "AutoModelForReactivity",
+    "AutoModelForSecondaryStructure",
+    "AutoModelForSequenceDropout",
+    "AutoModelForTertiaryStructure",
     "ReactivityPipeline",
     "RibonanzaNetConfig",
+    "RibonanzaNetForContactPrediction",
+    "RibonanzaNetForDegradation",
+    "RibonanzaNetForMaskedLM",
     "RibonanzaNetForReactivity",
+    "RibonanzaNetForSecondaryStructure",
+    "RibonanzaNetForSequenceClassification",
+    "RibonanzaNetForSequenceDropout",
+    "RibonanzaNetForTertiaryStructure",
+    "RibonanzaNetForTokenClassification",
     "RibonanzaNetModel",
     "RibonanzaNetPreTrainedModel",
     "RnaTokenizerFast",

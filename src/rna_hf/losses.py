@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 IGNORED_LABEL = -100.0
 """Stands for "not measured" beside NaN. The Trainer counts items as `labels != -100`, so collators write this value."""
@@ -12,6 +12,32 @@ IGNORED_LABEL = -100.0
 def is_measured(labels: Tensor) -> Tensor:
     """Return True where a float label was measured, that is where it is neither NaN nor -100."""
     return ~(labels.isnan() | (labels == IGNORED_LABEL))
+
+
+def ignore_padding(
+    labels: Tensor, attention_mask: Tensor | None, shape: tuple[int, ...], num_length_axes: int = 1
+) -> Tensor:
+    """Return labels with -100 wherever padding is involved.
+
+    Args:
+        labels: (B, L, ...), or (B, L, L, ...) for pairs of nucleotides.
+        attention_mask: (B, L), 0 at padding; None for no padding.
+        shape: that the labels must have.
+        num_length_axes: 1, or 2 for pairs.
+
+    Raises:
+        ValueError: if the labels have another shape.
+    """
+    if labels.shape != shape:
+        raise ValueError(f"labels have shape {tuple(labels.shape)}: {tuple(shape)} is needed, that of the logits")
+    if attention_mask is None:
+        return labels
+    padding = attention_mask == 0
+    for axis in range(1, num_length_axes + 1):
+        index = [slice(None)] + [None] * (labels.dim() - 1)
+        index[axis] = slice(None)
+        labels = labels.masked_fill(padding[tuple(index)], int(IGNORED_LABEL))
+    return labels
 
 
 def masked_mae(predictions: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
@@ -25,14 +51,171 @@ def masked_mae(predictions: Tensor, labels: Tensor, num_items: Tensor | int | No
     Returns:
         Scalar in float32; zero, with a gradient path, when nothing was measured.
     """
+    measured, error = _errors(predictions, labels)
+    return _mean(error.abs(), measured, num_items)
+
+
+def masked_mse(predictions: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+    """Mean squared error over measured values; arguments and result as of `masked_mae`."""
+    measured, error = _errors(predictions, labels)
+    return _mean(error.square(), measured, num_items)
+
+
+def masked_bce(logits: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+    """Binary cross-entropy over known labels.
+
+    Args:
+        logits: of any shape, before the sigmoid.
+        labels: of the same shape, 0 to 1; NaN or -100 where unknown.
+        num_items: as in `masked_mae`.
+
+    Returns:
+        As `masked_mae`.
+    """
+    _check_shapes(logits, labels)
+    known = is_measured(labels)
+    labels = torch.where(known, labels.float(), 0.0)
+    return _mean(
+        nn.functional.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none"), known, num_items
+    )
+
+
+def masked_cross_entropy(logits: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+    """Cross-entropy over known classes.
+
+    Args:
+        logits: (..., classes).
+        labels: (...), class indices; -100 where unknown.
+        num_items: as in `masked_mae`.
+
+    Returns:
+        As `masked_mae`.
+
+    Raises:
+        ValueError: if the shapes don't fit, or if labels are not integers.
+    """
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"labels of shape {tuple(labels.shape)} do not fit logits of shape {tuple(logits.shape)}: "
+            f"{tuple(logits.shape[:-1])} is needed, a class for each"
+        )
+    if labels.is_floating_point():
+        raise ValueError(
+            f"labels are {labels.dtype}: class indices are integers; for numbers, problem_type is 'regression'"
+        )
+    losses = nn.functional.cross_entropy(
+        logits.float().flatten(0, -2), labels.flatten(), ignore_index=int(IGNORED_LABEL), reduction="none"
+    )
+    return _mean(losses, labels.flatten() != IGNORED_LABEL, num_items)
+
+
+def mcrmse(predictions: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+    """Root mean squared error of each RNA's columns, averaged with the number of measured values as weight.
+
+    Where all RNAs have the same number of measured values this is the mean columnwise root mean squared error
+    (MCRMSE) of the OpenVaccine competition, taken RNA by RNA so that it is a sum over RNAs: batches and accumulation
+    don't change it.
+
+    Args:
+        predictions: (B, L, C), any unit.
+        labels: (B, L, C), the same unit; NaN or -100 where not measured.
+        num_items: as in `masked_mae`.
+
+    Returns:
+        As `masked_mae`.
+    """
+    measured, error = _errors(predictions, labels)
+    counts = measured.sum(1)
+    squares = torch.where(measured, error.square(), 0.0).sum(1) / counts.clamp(min=1)
+    # The slope of a root at 0 is infinite.
+    return _mean(counts * (squares + 1e-12).sqrt(), counts > 0, measured.sum() if num_items is None else num_items)
+
+
+def coordinate_loss(coordinates: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+    """Error of the distance matrix plus error after superposition, both mean absolute values, in units of 10 angstrom.
+
+    The first, dRMAE, knows no hand and no place; the second is taken after the native has been turned onto the
+    prediction (Kabsch 1976, without reflections). The rotation is a constant in the gradient.
+
+    Args:
+        coordinates: (B, L, 3), angstrom.
+        labels: (B, L, 3), angstrom; rows of NaN or -100 where not resolved.
+        num_items: number of resolved coordinates (three a nucleotide) over all accumulated batches, by which RNAs are
+            weighted; this batch's own count if omitted.
+
+    Returns:
+        As `masked_mae`.
+    """
+    _check_shapes(coordinates, labels)
+    resolved = ~(labels.isnan().any(-1) | (labels == IGNORED_LABEL).all(-1))
+    coordinates, labels = coordinates.float(), torch.where(resolved[..., None], labels.float(), 0.0)
+    losses, counts = [], resolved.sum(1)
+    for predicted, native, known in zip(coordinates, labels, resolved):
+        predicted, native = predicted[known], native[known]
+        if len(predicted) == 0:
+            losses.append(coordinates.sum() * 0.0)
+            continue
+        distance_error = (_distances(predicted) - _distances(native)).abs().mean()
+        predicted, native = predicted - predicted.mean(0), native - native.mean(0)
+        losses.append((distance_error + (predicted - native @ _rotation(native, predicted.detach())).abs().mean()) / 10)
+    total = 3 * counts.sum() if num_items is None else torch.as_tensor(num_items, device=counts.device)
+    return (torch.stack(losses) * 3 * counts).sum() / total.clamp(min=1)
+
+
+def _distances(points: Tensor) -> Tensor:
+    """All distances (N, N) between points (N, 3); 1e-3 at least, where the slope would be infinite."""
+    return ((points[:, None] - points[None]).square().sum(-1) + 1e-6).sqrt()
+
+
+@torch.no_grad()
+def _rotation(points: Tensor, targets: Tensor) -> Tensor:
+    """The rotation (3, 3) for which points @ rotation lies nearest to targets, both (N, 3) and centred."""
+    left, _, right = torch.linalg.svd((points.T @ targets).double())
+    sign = torch.det(left @ right).sign()
+    left = torch.cat([left[:, :2], left[:, 2:] * sign], dim=1)
+    return (left @ right).to(points.dtype)
+
+
+def task_loss(logits: Tensor, labels: Tensor, problem_type: str, num_items: Tensor | int | None = None) -> Tensor:
+    """The loss that a problem type stands for.
+
+    Args:
+        logits: (..., labels).
+        labels: "regression" and "multi_label_classification": of the logits' shape, NaN or -100 where unknown;
+            "single_label_classification": of that shape without its last axis, -100 where unknown.
+        problem_type: one of these three, in transformers' words.
+        num_items: as in `masked_mae`.
+
+    Returns:
+        Mean squared error, binary cross-entropy or cross-entropy; as `masked_mae`.
+    """
+    return PROBLEM_TYPES[problem_type](logits, labels, num_items)
+
+
+PROBLEM_TYPES = {
+    "regression": masked_mse,
+    "multi_label_classification": masked_bce,
+    "single_label_classification": masked_cross_entropy,
+}
+
+
+def _check_shapes(predictions: Tensor, labels: Tensor) -> None:
     if predictions.shape != labels.shape:
         raise ValueError(
             f"labels of shape {tuple(labels.shape)} do not fit predictions of shape {tuple(predictions.shape)}: "
-            "one label for each nucleotide and channel is needed"
+            "one label for each predicted value is needed"
         )
+
+
+def _errors(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where labels were measured, and the error there."""
+    _check_shapes(predictions, labels)
     measured = is_measured(labels)
     # NaN must not enter the arithmetic: 0 * NaN is NaN, in the value and in the gradient.
-    error = (predictions.float() - torch.where(measured, labels.float(), 0.0)).abs()
-    total = torch.where(measured, error, 0.0).sum()
-    count = measured.sum() if num_items is None else torch.as_tensor(num_items, device=total.device)
+    return measured, predictions.float() - torch.where(measured, labels.float(), 0.0)
+
+
+def _mean(values: Tensor, counted: Tensor, num_items: Tensor | int | None) -> Tensor:
+    total = torch.where(counted, values, 0.0).sum()
+    count = counted.sum() if num_items is None else torch.as_tensor(num_items, device=total.device)
     return total / count.clamp(min=1)

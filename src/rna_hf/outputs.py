@@ -16,6 +16,7 @@ class PairTrackModelOutput(ModelOutput):
         last_hidden_state: (B, L, H), sequence state after the last layer.
         hidden_states: on request, the embedding and the sequence state after each layer, each (B, L, H).
         pair_states: on request, the initial pair state and the one after each layer, each (B, L, L, C).
+        last_pair_state: on request, (B, L, L, C), pair state after the last layer.
         attentions: on request and with eager attention only, the weights of each layer, each (B, heads, L, L).
     """
 
@@ -23,6 +24,7 @@ class PairTrackModelOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     pair_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    last_pair_state: Tensor | None = None
 
 
 @dataclass
@@ -40,6 +42,87 @@ class ReactivityOutput(ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    pair_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class DegradationOutput(ModelOutput):
+    """Output of a degradation head.
+
+    Attributes:
+        loss: scalar, when labels were given.
+        logits: (B, L, targets), in the units of the training labels (for OpenVaccine: reactivity, and degradation rates
+            normalised as in the competition).
+        hidden_states: see `PairTrackModelOutput`.
+        pair_states: see `PairTrackModelOutput`.
+        attentions: see `PairTrackModelOutput`.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    pair_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class SequenceDropoutOutput(ModelOutput):
+    """Output of a sequence dropout head.
+
+    Attributes:
+        loss: scalar, when labels were given.
+        logits: (B, channels), natural logarithm of the number of reads.
+        read_counts: (B, channels), number of reads, above 0.
+        hidden_states: see `PairTrackModelOutput`.
+        pair_states: see `PairTrackModelOutput`.
+        attentions: see `PairTrackModelOutput`.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    read_counts: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    pair_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class SecondaryStructureOutput(ModelOutput):
+    """Output of a secondary structure head.
+
+    Attributes:
+        loss: scalar, when labels were given.
+        logits: (B, L, L), symmetric; the sigmoid is the probability that two nucleotides pair.
+        reactivity: (B, L, channels), where the configuration asks for reactivity beside the structure.
+        hidden_states: see `PairTrackModelOutput`.
+        pair_states: see `PairTrackModelOutput`.
+        attentions: see `PairTrackModelOutput`.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    reactivity: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    pair_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class TertiaryStructureOutput(ModelOutput):
+    """Output of a 3D head.
+
+    Attributes:
+        loss: scalar, when labels were given.
+        coordinates: (B, L, 3), position of each nucleotide's atom C1', angstrom, in a frame of no meaning.
+        hidden_states: see `PairTrackModelOutput`.
+        pair_states: see `PairTrackModelOutput`.
+        attentions: see `PairTrackModelOutput`.
+    """
+
+    loss: Tensor | None = None
+    coordinates: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     pair_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None

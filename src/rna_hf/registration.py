@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .auto import AutoModelForReactivity
-from .models.ribonanzanet import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetModel
+from .auto import (
+    AutoModelForContactPrediction,
+    AutoModelForDegradation,
+    AutoModelForReactivity,
+    AutoModelForSecondaryStructure,
+    AutoModelForSequenceDropout,
+    AutoModelForTertiaryStructure,
+)
+from .models.ribonanzanet import (
+    RibonanzaNetConfig,
+    RibonanzaNetForContactPrediction,
+    RibonanzaNetForDegradation,
+    RibonanzaNetForMaskedLM,
+    RibonanzaNetForReactivity,
+    RibonanzaNetForSecondaryStructure,
+    RibonanzaNetForSequenceClassification,
+    RibonanzaNetForSequenceDropout,
+    RibonanzaNetForTertiaryStructure,
+    RibonanzaNetForTokenClassification,
+    RibonanzaNetModel,
+)
 from .pipelines import ReactivityPipeline
 from .tokenization import RnaTokenizerFast
 
@@ -16,7 +42,18 @@ def register() -> None:
     AutoConfig.register(RibonanzaNetConfig.model_type, RibonanzaNetConfig, exist_ok=True)
     AutoTokenizer.register(RibonanzaNetConfig, tokenizer_class=RnaTokenizerFast, exist_ok=True)
     AutoModel.register(RibonanzaNetConfig, RibonanzaNetModel, exist_ok=True)
-    AutoModelForReactivity.register(RibonanzaNetConfig, RibonanzaNetForReactivity, exist_ok=True)
+    for auto_class, model_class in (
+        (AutoModelForContactPrediction, RibonanzaNetForContactPrediction),
+        (AutoModelForDegradation, RibonanzaNetForDegradation),
+        (AutoModelForMaskedLM, RibonanzaNetForMaskedLM),
+        (AutoModelForReactivity, RibonanzaNetForReactivity),
+        (AutoModelForSecondaryStructure, RibonanzaNetForSecondaryStructure),
+        (AutoModelForSequenceClassification, RibonanzaNetForSequenceClassification),
+        (AutoModelForSequenceDropout, RibonanzaNetForSequenceDropout),
+        (AutoModelForTertiaryStructure, RibonanzaNetForTertiaryStructure),
+        (AutoModelForTokenClassification, RibonanzaNetForTokenClassification),
+    ):
+        auto_class.register(RibonanzaNetConfig, model_class, exist_ok=True)
 
     for pipeline_class in (ReactivityPipeline,):
         task = pipeline_class.registration()

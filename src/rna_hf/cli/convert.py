@@ -35,7 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help=".pt or .safetensors")
     parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="the original's YAML or JSON")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to write")
-    parser.add_argument("--head", metavar="NAME", help="reactivity or none; by default what the checkpoint holds")
+    parser.add_argument(
+        "--head",
+        metavar="NAME",
+        help="reactivity, degradation, dropout, structure, 3d or none; by default what the checkpoint's names and "
+        "columns tell, which is not enough for read counts (dropout) and for coordinates in a plain decoder (3d)",
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -82,13 +82,13 @@ def test_heads(original, tmp_path):
     torch.save(base, checkpoint)
     folder = convert_ribonanzanet(checkpoint, config_file, tmp_path / "base")
     assert isinstance(AutoModel.from_pretrained(folder), RibonanzaNetModel)
-    five = base | {"decoder.weight": torch.randn(5, 32), "decoder.bias": torch.randn(5)}
-    torch.save(five, checkpoint)
+    four = base | {"decoder.weight": torch.randn(4, 32), "decoder.bias": torch.randn(4)}
+    torch.save(four, checkpoint)
     config_file.write_text(yaml.safe_dump({k: v for k, v in config.items() if k != "nclass"}))
-    folder = convert_ribonanzanet(checkpoint, config_file, tmp_path / "five")
-    assert AutoModelForReactivity.from_pretrained(folder).config.channels == [f"channel_{i}" for i in range(1, 6)]
-    with pytest.raises(ValueError, match="head 'degradation' is unknown"):
-        convert_ribonanzanet(checkpoint, config_file, tmp_path / "other", head="degradation")
+    folder = convert_ribonanzanet(checkpoint, config_file, tmp_path / "four")
+    assert AutoModelForReactivity.from_pretrained(folder).config.channels == [f"channel_{i}" for i in range(1, 5)]
+    with pytest.raises(ValueError, match="head 'folding' is unknown"):
+        convert_ribonanzanet(checkpoint, config_file, tmp_path / "other", head="folding")
 
 
 class _Code:
@@ -101,7 +101,7 @@ def _break_missing(weights, checkpoint, config_file):
 
 
 def _break_unexpected(weights, checkpoint, config_file):
-    torch.save(weights | {"ct_predictor.weight": torch.zeros(1, 16)}, checkpoint)
+    torch.save(weights | {"pair_predictor.weight": torch.zeros(1, 16)}, checkpoint)
 
 
 def _break_shape(weights, checkpoint, config_file):
@@ -172,7 +172,7 @@ def _break_config_classes(weights, checkpoint, config_file):
     ("damage", "message"),
     [
         (_break_missing, "2 tensors are missing (transformer_encoder.1.conv.bias"),
-        (_break_unexpected, "1 are not expected (ct_predictor.weight)"),
+        (_break_unexpected, "1 are not expected (pair_predictor.weight)"),
         (_break_shape, "linear1.weight gives shape (64, 32), the config needs (128, 32)"),
         (_break_pickle, "could run code"),
         (_break_code_in_torch_file, "could run code"),
@@ -228,3 +228,77 @@ def test_settings_are_checked(original, tmp_path):
     with pytest.raises(FileExistsError, match="not an empty folder"):
         convert_ribonanzanet(checkpoint, config_file, tmp_path / "out")
     assert (tmp_path / "out" / "mine.txt").read_text() == "keep"
+
+
+def _fine_tuned(original, kind):
+    """The weights as the original's fine-tunes save them: with a predictor of their own or another decoder."""
+    weights, config, checkpoint, _ = original
+    generator = torch.Generator().manual_seed(4)
+    hidden, pair = config["ninp"], config["pairwise_dimension"]
+    weights = dict(weights)
+
+    def linear(name, rows, columns):
+        weights[f"{name}.weight"] = torch.randn(rows, columns, generator=generator)
+        weights[f"{name}.bias"] = torch.randn(rows, generator=generator)
+
+    if kind == "structure":
+        linear("ct_predictor", 1, pair)
+    elif kind == "3d":
+        linear("xyz_predictor", 3, hidden)
+    elif kind in ("degradation", "3d in the decoder", "four"):
+        linear("decoder", {"degradation": 5, "3d in the decoder": 3, "four": 4}[kind], hidden)
+    torch.save(weights, checkpoint)
+    return weights
+
+
+def _without_classes(original):
+    """The original's configuration without the number of classes, which a fine-tune overrides in code."""
+    _, config, _, config_file = original
+    config_file.write_text(yaml.safe_dump({key: value for key, value in config.items() if key != "nclass"}))
+    return config_file
+
+
+class TestFineTunedOriginals:
+    IDS = torch.tensor([[2, 2, 0, 0, 3, 1, 1]])
+
+    def convert(self, original, kind, output, **options):
+        weights = _fine_tuned(original, kind)
+        folder = convert_ribonanzanet(original[2], _without_classes(original), output, **options)
+        return weights, folder
+
+    def test_structure_is_recognised_and_keeps_the_decoder_as_reactivity(self, original, tmp_path):
+        weights, folder = self.convert(original, "structure", tmp_path / "out")
+        model = rna_hf.AutoModelForSecondaryStructure.from_pretrained(folder)
+        with torch.no_grad():
+            found = model(self.IDS, output_pair_states=True)
+            pair_state = found.pair_states[-1]
+            symmetric = pair_state + pair_state.transpose(1, 2)
+            expected = symmetric @ weights["ct_predictor.weight"][0] + weights["ct_predictor.bias"]
+        torch.testing.assert_close(found.logits, expected, atol=1e-4, rtol=1e-5)
+        assert model.config.predict_reactivity
+        assert found.reactivity.shape == (1, 7, 2)
+        assert torch.equal(model.reactivity_head.weight, weights["decoder.weight"])
+
+    def test_coordinates_are_recognised_and_leave_the_decoder(self, original, tmp_path):
+        weights, folder = self.convert(original, "3d", tmp_path / "out")
+        model = rna_hf.AutoModelForTertiaryStructure.from_pretrained(folder)
+        assert torch.equal(model.head.weight, weights["xyz_predictor.weight"])
+        assert model(self.IDS).coordinates.shape == (1, 7, 3)
+
+    def test_five_columns_are_degradation(self, original, tmp_path):
+        weights, folder = self.convert(original, "degradation", tmp_path / "out")
+        model = rna_hf.AutoModelForDegradation.from_pretrained(folder)
+        assert model.config.degradation_targets[0] == "reactivity"
+        assert torch.equal(model.head.weight, weights["decoder.weight"])
+
+    def test_what_columns_cannot_tell_is_named(self, original, tmp_path):
+        _, folder = self.convert(original, "reads", tmp_path / "reads", head="dropout")
+        assert rna_hf.AutoModelForSequenceDropout.from_pretrained(folder)(self.IDS).read_counts.shape == (1, 2)
+        _, folder = self.convert(original, "3d in the decoder", tmp_path / "3d", head="3d")
+        assert rna_hf.AutoModelForTertiaryStructure.from_pretrained(folder)(self.IDS).coordinates.shape == (1, 7, 3)
+        _, folder = self.convert(original, "four", tmp_path / "four")
+        assert AutoModelForReactivity.from_pretrained(folder).config.channels == [f"channel_{i}" for i in range(1, 5)]
+        with pytest.raises(ValueError, match="the decoder has 4 columns, but head '3d' has 3 coordinates"):
+            self.convert(original, "four", tmp_path / "wrong", head="3d")
+        with pytest.raises(ValueError, match="ct_predictor"):
+            self.convert(original, "3d", tmp_path / "wrong", head="structure")

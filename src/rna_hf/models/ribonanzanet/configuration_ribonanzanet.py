@@ -49,6 +49,11 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         channels: names of the values that the reactivity head predicts for each nucleotide, in order.
         label_range: reactivity labels are clipped to this range in the loss; None leaves them as they are.
         min_signal_to_noise: profiles under this signal-to-noise ratio don't count in the loss, where it is given.
+        degradation_targets: names of the values that the degradation head predicts for each nucleotide, in order.
+        predict_reactivity: the secondary structure head also predicts the reactivity of `channels`.
+        coordinate_head: what the 3D head reads: "sequence", the sequence state alone, as the original; or "pair", which
+            adds a turn of attention along the last pair state.
+        head_dropout: probability of dropout before the head, where the head reads the pair state or classifies.
         training_max_length: longest sequence seen in training, nucleotides; used for a warning only.
         pad_token_id: id of padding; its embedding is zero and never trained.
         bos_token_id: id at the start of a sequence; None: not added, as in the original.
@@ -80,6 +85,12 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
     channels: list[str] = dataclasses.field(default_factory=lambda: ["2A3", "DMS"])
     label_range: list[float | int] | None = dataclasses.field(default_factory=lambda: [0.0, 1.0])
     min_signal_to_noise: float | int = 1.0
+    degradation_targets: list[str] = dataclasses.field(
+        default_factory=lambda: ["reactivity", "deg_Mg_pH10", "deg_pH10", "deg_Mg_50C", "deg_50C"]
+    )
+    predict_reactivity: bool = False
+    coordinate_head: Literal["sequence", "pair"] = "sequence"
+    head_dropout: float | int = 0.0
     training_max_length: int | None = None
     pad_token_id: int | None = 4
     bos_token_id: int | None = None
@@ -129,13 +140,15 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
 
     def validate_rates(self) -> None:
         """Refuse probabilities outside of [0, 1)."""
-        for name in ("hidden_dropout", "attention_dropout"):
+        for name in ("hidden_dropout", "attention_dropout", "head_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
 
     def validate_channels(self) -> None:
         """Refuse nameless or repeated channels."""
-        if not self.channels or len(set(self.channels)) != len(self.channels):
-            raise ValueError(f"channels are {self.channels}: name at least one, each only once")
+        for field in ("channels", "degradation_targets"):
+            names = getattr(self, field)
+            if not names or len(set(names)) != len(names):
+                raise ValueError(f"{field} are {names}: name at least one, each only once")
         if self.label_range is not None and (len(self.label_range) != 2 or self.label_range[0] >= self.label_range[1]):
             raise ValueError(f"label_range is {self.label_range}: give [lowest, highest] or None")

@@ -11,7 +11,7 @@ import pickle
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,15 @@ from torch import Tensor
 
 from ...tokenization import RnaTokenizerFast
 from .configuration_ribonanzanet import RibonanzaNetConfig
-from .modeling_ribonanzanet import RibonanzaNetForReactivity, RibonanzaNetModel, RibonanzaNetPreTrainedModel
+from .modeling_ribonanzanet import (
+    RibonanzaNetForDegradation,
+    RibonanzaNetForReactivity,
+    RibonanzaNetForSecondaryStructure,
+    RibonanzaNetForSequenceDropout,
+    RibonanzaNetForTertiaryStructure,
+    RibonanzaNetModel,
+    RibonanzaNetPreTrainedModel,
+)
 
 # The original's configuration key -> ours. Keys of its training recipe have no effect on the model.
 CONFIG_KEYS = {
@@ -39,9 +47,16 @@ REQUIRED_CONFIG_KEYS = ("ninp", "nlayers", "nhead", "pairwise_dimension", "k")
 
 HEADS: dict[str, type[RibonanzaNetPreTrainedModel]] = {
     "reactivity": RibonanzaNetForReactivity,
+    "degradation": RibonanzaNetForDegradation,
+    "dropout": RibonanzaNetForSequenceDropout,
+    "structure": RibonanzaNetForSecondaryStructure,
+    "3d": RibonanzaNetForTertiaryStructure,
     "none": RibonanzaNetModel,
 }
 """What `--head` can name."""
+
+# Heads that a fine-tuned original has beside the decoder of the model that it inherits from.
+OWN_PREDICTORS = {"structure": "ct_predictor", "3d": "xyz_predictor"}
 
 VOCABULARY_SIZE = 9
 """Rows of the `ribonanzanet` alphabet; the original has the first five."""
@@ -104,12 +119,33 @@ def _layer_keys(use_triangular_attention: bool) -> dict[str, tuple[str, ...]]:
     return keys
 
 
-def key_table(config: RibonanzaNetConfig, head: str = "reactivity") -> dict[str, tuple[str, ...]]:
+def find_head(weights: Collection[str], columns: int | None) -> str:
+    """Tell which head a checkpoint of the original has, where its names and sizes say so.
+
+    Args:
+        weights: names of its tensors.
+        columns: of its decoder; None without one.
+
+    Returns:
+        A key of `HEADS`; "reactivity" for a decoder that could also be for read counts or coordinates.
+    """
+    for head, predictor in OWN_PREDICTORS.items():
+        if f"{predictor}.weight" in weights:
+            return head
+    if columns is None:
+        return "none"
+    return "degradation" if columns == 5 else "reactivity"
+
+
+def key_table(
+    config: RibonanzaNetConfig, head: str = "reactivity", predictor: str | None = None
+) -> dict[str, tuple[str, ...]]:
     """Return each parameter name of the model with the original's name, or names, for it.
 
     Args:
         config: of the model.
         head: a key of `HEADS`.
+        predictor: the original's name of the head; by default what its fine-tune has.
     """
     table = {
         "embed_tokens.weight": ("encoder.weight",),
@@ -122,7 +158,10 @@ def key_table(config: RibonanzaNetConfig, head: str = "reactivity") -> dict[str,
             table[f"layers.{layer}.{ours}"] = tuple(f"transformer_encoder.{layer}.{o}" for o in originals)
     if head == "none":
         return table
-    return {f"model.{ours}": originals for ours, originals in table.items()} | _both("head", "decoder")
+    table = {f"model.{ours}": originals for ours, originals in table.items()}
+    if head == "structure" and config.predict_reactivity:
+        table |= _both("reactivity_head", "decoder")
+    return table | _both("head", predictor or OWN_PREDICTORS.get(head, "decoder"))
 
 
 def convert_ribonanzanet(
@@ -139,7 +178,7 @@ def convert_ribonanzanet(
         config: its YAML or JSON configuration, in the original's words (`ninp`, `nlayers`, ...).
         output: folder to write, which must not exist or be empty.
         overrides: fields of `RibonanzaNetConfig` to set, such as `{"fix_attention_mask": True}`.
-        head: a key of `HEADS`; by default `reactivity` where the checkpoint has a decoder and `none` where not.
+        head: a key of `HEADS`; by default what `find_head` makes of the checkpoint.
 
     Returns:
         The folder, with config, weights in float32 and tokenizer; it was opened again and gave the same outputs.
@@ -153,11 +192,18 @@ def convert_ribonanzanet(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"{output} exists and is not an empty folder: name another one")
     weights = read_checkpoint(checkpoint)
+    columns = len(weights["decoder.weight"]) if "decoder.weight" in weights else None
     if head is None:
-        head = "reactivity" if "decoder.weight" in weights else "none"
+        head = find_head(weights, columns)
     if head not in HEADS:
         raise ValueError(f"head {head!r} is unknown: use one of {', '.join(HEADS)}")
-    model_config = read_config(config, weights, overrides or {})
+    if head == "3d":
+        if "xyz_predictor.weight" in weights:
+            # The decoder that the fine-tune inherits is not used by it.
+            weights = {name: tensor for name, tensor in weights.items() if not name.startswith("decoder.")}
+        elif columns not in (3, None):
+            raise ValueError(f"{checkpoint}: the decoder has {columns} columns, but head '3d' has 3 coordinates")
+    model_config = read_config(config, weights, overrides or {}, head)
     model = HEADS[head](model_config)
     model.load_state_dict(translate(weights, model, head, checkpoint))
     model.eval()
@@ -211,8 +257,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return {name: tensor.float() for name, tensor in content.items()}
 
 
-def read_config(path: Path, weights: Mapping[str, Tensor], overrides: Mapping[str, Any]) -> RibonanzaNetConfig:
-    """Build our configuration from the original's file, the sizes of its weights, and the user's settings."""
+def read_config(
+    path: Path, weights: Mapping[str, Tensor], overrides: Mapping[str, Any], head: str
+) -> RibonanzaNetConfig:
+    """Build our configuration from the original's file, the sizes of its weights, the user's settings and the head."""
     if not path.is_file():
         raise FileNotFoundError(f"config {path} does not exist")
     try:
@@ -233,9 +281,12 @@ def read_config(path: Path, weights: Mapping[str, Tensor], overrides: Mapping[st
             raise ValueError(
                 f"config {path} says {key} {content[key]}, but {tensor_name} has {weights[tensor_name].shape[0]} rows"
             )
-    columns = weights["decoder.weight"].shape[0] if "decoder.weight" in weights else None
-    if columns not in (2, None):  # two are the original's 2A3 and DMS, in this order
-        fields["channels"] = [f"channel_{i + 1}" for i in range(columns)]
+    columns = weights["decoder.weight"].shape[0] if "decoder.weight" in weights and head != "3d" else None
+    names = "degradation_targets" if head == "degradation" else "channels"
+    # Two channels are the original's 2A3 and DMS, five targets those of OpenVaccine, in this order.
+    if columns not in (5 if head == "degradation" else 2, None):
+        fields[names] = [f"channel_{i + 1}" for i in range(columns)]
+    fields["predict_reactivity"] = head == "structure" and columns is not None
 
     known = {field.name for field in dataclasses.fields(RibonanzaNetConfig)}
     unknown = sorted(set(overrides) - known)
@@ -247,8 +298,9 @@ def read_config(path: Path, weights: Mapping[str, Tensor], overrides: Mapping[st
     except Exception as error:  # strict dataclasses wrap whatever a validator raised
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ValueError(f"config {path} describes no valid model: {reason}") from error
-    if columns not in (len(config.channels), None):
-        raise ValueError(f"{len(config.channels)} channels are named, but the decoder has {columns} columns")
+    named = len(getattr(config, names))
+    if columns not in (named, None):
+        raise ValueError(f"{named} {names.replace('_', ' ')} are named, but the decoder has {columns} columns")
     return config
 
 
@@ -256,7 +308,9 @@ def translate(
     weights: Mapping[str, Tensor], model: RibonanzaNetPreTrainedModel, head: str, path: Path
 ) -> dict[str, Tensor]:
     """Rename, join and check the original's tensors so that they fit the model exactly."""
-    table = key_table(model.config, head)
+    # Some fine-tunes put the coordinates into the decoder.
+    in_decoder = head == "3d" and "xyz_predictor.weight" not in weights
+    table = key_table(model.config, head, "decoder" if in_decoder else None)
     wanted = {original for originals in table.values() for original in originals}
     missing, unexpected = sorted(wanted - set(weights)), sorted(set(weights) - wanted)
     if missing or unexpected:

@@ -6,12 +6,13 @@ padding included; the `fix_*` flags of the configuration put right what the orig
 """
 
 import math
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
@@ -29,8 +30,26 @@ from ...layers.pair import (
     shared_axis_dropout,
 )
 from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
-from ...losses import is_measured, masked_mae
-from ...outputs import PairTrackModelOutput, ReactivityOutput
+from ...losses import (
+    PROBLEM_TYPES,
+    coordinate_loss,
+    ignore_padding,
+    is_measured,
+    masked_bce,
+    masked_cross_entropy,
+    masked_mae,
+    masked_mse,
+    mcrmse,
+    task_loss,
+)
+from ...outputs import (
+    DegradationOutput,
+    PairTrackModelOutput,
+    ReactivityOutput,
+    SecondaryStructureOutput,
+    SequenceDropoutOutput,
+    TertiaryStructureOutput,
+)
 from .configuration_ribonanzanet import RibonanzaNetConfig
 
 
@@ -298,6 +317,32 @@ class RibonanzaNetPreTrainedModel(PreTrainedModel):
                 weight[module.padding_idx] = 0
             init.copy_(module.weight, weight)
 
+    def _run(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        inputs_embeds: Tensor | None,
+        output_pair_states: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run the base model below a head and return its `PairTrackModelOutput`."""
+        return self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            output_pair_states=output_pair_states,
+            return_dict=True,
+            **kwargs,
+        )
+
+    def _nucleotides(self, states: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
+        """Return where nucleotides are, (B, L): not at padding, nor at <bos> and <eos>."""
+        keep = states.new_ones(states.shape[:2], dtype=torch.bool) if attention_mask is None else attention_mask != 0
+        for token in (self.config.bos_token_id, self.config.eos_token_id):
+            if input_ids is not None and token is not None:
+                keep = keep & (input_ids != token)
+        return keep
+
 
 class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
     """RibonanzaNet without a head: the sequence state, and on request the pair state."""
@@ -319,6 +364,7 @@ class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
         attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         output_pair_states: bool | None = None,
+        output_last_pair_state: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> PairTrackModelOutput:
         """Run the model.
@@ -329,6 +375,8 @@ class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
                 None means that nothing is padded.
             inputs_embeds: (B, L, H), in place of `input_ids`.
             output_pair_states: also return the initial pair state and the one after each layer.
+            output_last_pair_state: also return the pair state after the last layer, which costs one more update of it
+                but holds no other.
 
         Raises:
             ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, if shapes don't fit, or if
@@ -367,13 +415,31 @@ class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
         workspace = None if output_pair_states or torch.is_grad_enabled() else Workspace()
         for layer in self.layers:
             hidden_states, pair_states = layer(
-                hidden_states, pair_states, padding, output_pair_states, workspace, **kwargs
+                hidden_states, pair_states, padding, output_pair_states or output_last_pair_state, workspace, **kwargs
             )
             if output_pair_states:
                 all_pair_states += (pair_states,)
         return PairTrackModelOutput(
-            last_hidden_state=hidden_states, pair_states=all_pair_states if output_pair_states else None
+            last_hidden_state=hidden_states,
+            pair_states=all_pair_states if output_pair_states else None,
+            last_pair_state=pair_states if output_last_pair_state else None,
         )
+
+
+def symmetrise(pair_states: Tensor) -> Tensor:
+    """Return a pair state (B, L, L, C) plus its transpose."""
+    return pair_states + pair_states.transpose(1, 2)
+
+
+def mean_over(states: Tensor, keep: Tensor) -> Tensor:
+    """Return the mean (B, N) of states (B, L, N) over the positions where keep (B, L) is True; 0 without any."""
+    weights = keep.to(states.dtype)[..., None]
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def shared_outputs(outputs: Any) -> dict[str, tuple[Tensor, ...] | None]:
+    """Return what each head hands on from the base model's `PairTrackModelOutput`."""
+    return {name: getattr(outputs, name) for name in ("hidden_states", "pair_states", "attentions")}
 
 
 class RibonanzaNetForReactivity(RibonanzaNetPreTrainedModel):
@@ -413,25 +479,12 @@ class RibonanzaNetForReactivity(RibonanzaNetPreTrainedModel):
             `ReactivityOutput`; the loss is the mean absolute error on labels clipped to `config.label_range`.
         """
         num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            inputs_embeds=inputs_embeds,
-            output_pair_states=output_pair_states,
-            return_dict=True,
-            **kwargs,
-        )
+        outputs = self._run(input_ids, attention_mask, inputs_embeds, output_pair_states, **kwargs)
         logits = self.head(outputs.last_hidden_state)
         loss = None
         if labels is not None:
             loss = self._loss(logits, labels, attention_mask, signal_to_noise, num_items)
-        return ReactivityOutput(
-            loss=loss,
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            pair_states=outputs.pair_states,
-            attentions=outputs.attentions,
-        )
+        return ReactivityOutput(loss=loss, logits=logits, **shared_outputs(outputs))
 
     def _loss(
         self,
@@ -460,3 +513,422 @@ class RibonanzaNetForReactivity(RibonanzaNetPreTrainedModel):
         if self.config.label_range is not None:
             labels = labels.clamp(*self.config.label_range)
         return masked_mae(logits, labels.masked_fill(~counted, torch.nan), num_items)
+
+
+class RibonanzaNetForDegradation(RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a linear head for reactivity and degradation rates of each nucleotide.
+
+    Source: the original's fine-tune `Deg`; targets of the OpenVaccine competition (Wayment-Steele et al. 2022).
+    """
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config)
+        self.model = RibonanzaNetModel(config)
+        self.head = nn.Linear(config.hidden_size, len(config.degradation_targets))
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_pair_states: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> DegradationOutput:
+        """Predict degradation.
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            inputs_embeds: see `RibonanzaNetModel.forward`.
+            labels: (B, L, targets), NaN or -100 where not measured. Padding never counts.
+            output_pair_states: see `RibonanzaNetModel.forward`.
+            **kwargs: see `RibonanzaNetForReactivity.forward`.
+
+        Returns:
+            `DegradationOutput`; the loss is `rna_hf.losses.mcrmse`.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self._run(input_ids, attention_mask, inputs_embeds, output_pair_states, **kwargs)
+        logits = self.head(outputs.last_hidden_state)
+        loss = None
+        if labels is not None:
+            loss = mcrmse(logits, ignore_padding(labels, attention_mask, logits.shape), num_items)
+        return DegradationOutput(loss=loss, logits=logits, **shared_outputs(outputs))
+
+
+class RibonanzaNetForSequenceDropout(RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a head for the number of reads that a sequence gets with each reagent.
+
+    A sequence that gets few reads drops out of an experiment. Source: the original's fine-tune `Drop`: exp of the mean
+    over nucleotides of a linear map. Here the mean is over the sequence's own nucleotides, never over padding.
+    """
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config)
+        self.model = RibonanzaNetModel(config)
+        self.head = nn.Linear(config.hidden_size, len(config.channels))
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_pair_states: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> SequenceDropoutOutput:
+        """Predict read counts.
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            inputs_embeds: see `RibonanzaNetModel.forward`.
+            labels: (B, channels), numbers of reads, 0 or more; NaN or -100 where not counted.
+            output_pair_states: see `RibonanzaNetModel.forward`.
+            **kwargs: see `RibonanzaNetForReactivity.forward`.
+
+        Returns:
+            `SequenceDropoutOutput`; the loss is the mean squared error of log(1 + reads).
+
+        Raises:
+            ValueError: if a label is negative (and not -100).
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self._run(input_ids, attention_mask, inputs_embeds, output_pair_states, **kwargs)
+        nucleotides = self._nucleotides(outputs.last_hidden_state, input_ids, attention_mask)
+        logits = mean_over(self.head(outputs.last_hidden_state), nucleotides)
+        loss = None
+        if labels is not None:
+            counted = is_measured(labels)
+            if (labels[counted] < 0).any():
+                raise ValueError(f"labels hold a negative number of reads ({labels[counted].min().item():g})")
+            # log(1 + exp(logits)), without the overflow.
+            log_labels = torch.where(counted, torch.where(counted, labels.float(), 0.0).log1p(), torch.nan)
+            loss = masked_mse(nn.functional.softplus(logits.float()), log_labels, num_items)
+        return SequenceDropoutOutput(
+            loss=loss, logits=logits, read_counts=logits.float().exp(), **shared_outputs(outputs)
+        )
+
+
+class RibonanzaNetForSecondaryStructure(RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a head for the probability that two nucleotides pair, from the symmetrised last pair state.
+
+    Source: the original's fine-tune `SS` (`ct_predictor`). `rna_hf.structure.decode_pairs` makes a structure of it.
+    """
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config)
+        self.model = RibonanzaNetModel(config)
+        self.dropout = nn.Dropout(config.head_dropout)
+        self.head = nn.Linear(config.pair_hidden_size, 1)
+        if config.predict_reactivity:
+            self.reactivity_head = nn.Linear(config.hidden_size, len(config.channels))
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_pair_states: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> SecondaryStructureOutput:
+        """Predict which nucleotides pair.
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            inputs_embeds: see `RibonanzaNetModel.forward`.
+            labels: (B, L, L), 1 for a pair and 0 for none; NaN or -100 where unknown. Padding never counts.
+            output_pair_states: see `RibonanzaNetModel.forward`.
+            **kwargs: see `RibonanzaNetForReactivity.forward`.
+
+        Returns:
+            `SecondaryStructureOutput`; the loss is the binary cross-entropy over pairs.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self._run(
+            input_ids, attention_mask, inputs_embeds, output_pair_states, output_last_pair_state=True, **kwargs
+        )
+        logits = self.head(self.dropout(symmetrise(outputs.last_pair_state)))[..., 0]
+        loss = None
+        if labels is not None:
+            loss = masked_bce(logits, ignore_padding(labels, attention_mask, logits.shape, 2), num_items)
+        return SecondaryStructureOutput(
+            loss=loss,
+            logits=logits,
+            reactivity=self.reactivity_head(outputs.last_hidden_state) if self.config.predict_reactivity else None,
+            **shared_outputs(outputs),
+        )
+
+
+class RibonanzaNetPairPooling(nn.Module):
+    """A turn of attention whose logits come from the pair state alone; it gathers both states for each nucleotide."""
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.norm = nn.LayerNorm(config.pair_hidden_size)
+        self.pair_proj = nn.Linear(config.pair_hidden_size, self.num_heads)
+        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        gathered = config.hidden_size + self.num_heads * config.pair_hidden_size
+        self.up_proj = nn.Linear(gathered, config.hidden_size)
+        self.down_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, hidden_states: Tensor, pair_states: Tensor, keep: Tensor) -> Tensor:
+        """Map (B, L, H) and (B, L, L, C) to (B, L, H); keep (B, L) is True at what is attended to."""
+        batch, length, size = hidden_states.shape
+        pair_states = self.norm(pair_states)
+        logits = mask_padded_keys(self.pair_proj(pair_states).permute(0, 3, 1, 2), keep)
+        weights = logits.softmax(-1)
+        values = self.v_proj(hidden_states).view(batch, length, self.num_heads, -1).transpose(1, 2)
+        of_sequence = (weights @ values).transpose(1, 2).reshape(batch, length, size)
+        of_pairs = torch.matmul(weights.transpose(1, 2), pair_states).reshape(batch, length, -1)
+        update = self.down_proj(nn.functional.gelu(self.up_proj(torch.cat([of_sequence, of_pairs], dim=-1))))
+        return self.out_norm(hidden_states + update)
+
+
+class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a linear head for the position of each nucleotide's atom C1'.
+
+    Source: the original's fine-tune `3D` (`xyz_predictor`), which reads the sequence state alone
+    (`coordinate_head="sequence"`). `coordinate_head="pair"` gathers the last pair state first.
+    """
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config)
+        self.model = RibonanzaNetModel(config)
+        if config.coordinate_head == "pair":
+            self.pooling = RibonanzaNetPairPooling(config)
+        self.head = nn.Linear(config.hidden_size, 3)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_pair_states: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TertiaryStructureOutput:
+        """Predict coordinates.
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            inputs_embeds: see `RibonanzaNetModel.forward`.
+            labels: (B, L, 3), angstrom; rows of NaN or -100 where not resolved. Padding never counts.
+            output_pair_states: see `RibonanzaNetModel.forward`.
+            **kwargs: see `RibonanzaNetForReactivity.forward`; `num_items_in_batch` counts three for a nucleotide.
+
+        Returns:
+            `TertiaryStructureOutput`; the loss is `rna_hf.losses.coordinate_loss`.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        reads_pairs = self.config.coordinate_head == "pair"
+        outputs = self._run(
+            input_ids, attention_mask, inputs_embeds, output_pair_states, output_last_pair_state=reads_pairs, **kwargs
+        )
+        hidden_states = outputs.last_hidden_state
+        if reads_pairs:
+            keep = self._nucleotides(hidden_states, None, attention_mask)
+            hidden_states = self.pooling(hidden_states, outputs.last_pair_state, keep)
+        coordinates = self.head(hidden_states)
+        loss = None
+        if labels is not None:
+            loss = coordinate_loss(coordinates, ignore_padding(labels, attention_mask, coordinates.shape), num_items)
+        return TertiaryStructureOutput(loss=loss, coordinates=coordinates, **shared_outputs(outputs))
+
+
+class _RibonanzaNetForLabels(RibonanzaNetPreTrainedModel):
+    """What the general heads share: `num_labels` values and a loss by `problem_type`.
+
+    Without a problem type in the configuration, it is "regression" for one label and "single_label_classification" for
+    several; it is never guessed from a batch.
+    """
+
+    def __init__(self, config: RibonanzaNetConfig, in_features: int):
+        super().__init__(config)
+        self.num_labels = int(config.num_labels or 1)
+        self.problem_type = config.problem_type or (
+            "regression" if self.num_labels == 1 else "single_label_classification"
+        )
+        if self.problem_type not in PROBLEM_TYPES:
+            raise ValueError(f"problem_type is {self.problem_type!r}: choose one of {', '.join(PROBLEM_TYPES)}")
+        self.model = RibonanzaNetModel(config)
+        self.dropout = nn.Dropout(config.head_dropout)
+        self.head = nn.Linear(in_features, self.num_labels)
+        self.post_init()
+
+    def _loss(self, logits: Tensor, labels: Tensor | None, num_items: Tensor | int | None) -> Tensor | None:
+        if labels is None:
+            return None
+        return task_loss(logits, labels, self.problem_type, num_items)
+
+
+class RibonanzaNetForSequenceClassification(_RibonanzaNetForLabels):
+    """RibonanzaNet with a head for one set of labels a sequence, from the mean state of its nucleotides."""
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config, config.hidden_size)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> SequenceClassifierOutput:
+        """Return logits (B, labels).
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            inputs_embeds: see `RibonanzaNetModel.forward`.
+            labels: (B,) classes, or (B, labels) numbers, by `config.problem_type`; see `rna_hf.losses.task_loss`.
+            **kwargs: see `RibonanzaNetForReactivity.forward`.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self._run(input_ids, attention_mask, inputs_embeds, **kwargs)
+        nucleotides = self._nucleotides(outputs.last_hidden_state, input_ids, attention_mask)
+        logits = self.head(self.dropout(mean_over(outputs.last_hidden_state, nucleotides)))
+        if labels is not None and labels.shape == (len(logits),) and self.num_labels == 1:
+            labels = labels[:, None]
+        return SequenceClassifierOutput(
+            loss=self._loss(logits, labels, num_items),
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class RibonanzaNetForTokenClassification(_RibonanzaNetForLabels):
+    """RibonanzaNet with a head for a set of labels a nucleotide."""
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config, config.hidden_size)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TokenClassifierOutput:
+        """Return logits (B, L, labels).
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            inputs_embeds: see `RibonanzaNetModel.forward`.
+            labels: (B, L) classes, or (B, L, labels) numbers, by `config.problem_type`. Padding never counts.
+            **kwargs: see `RibonanzaNetForReactivity.forward`.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self._run(input_ids, attention_mask, inputs_embeds, **kwargs)
+        logits = self.head(self.dropout(outputs.last_hidden_state))
+        if labels is not None:
+            labels = ignore_padding(labels, attention_mask, logits.shape[: labels.dim()])
+        return TokenClassifierOutput(
+            loss=self._loss(logits, labels, num_items),
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class RibonanzaNetForContactPrediction(_RibonanzaNetForLabels):
+    """RibonanzaNet with a head for a set of labels a pair of nucleotides, such as a contact in 3D or a distance."""
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config, config.pair_hidden_size)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TokenClassifierOutput:
+        """Return logits (B, L, L, labels), symmetric in the two nucleotides.
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            inputs_embeds: see `RibonanzaNetModel.forward`.
+            labels: (B, L, L) classes, or (B, L, L, labels) numbers, by `config.problem_type`. Padding never counts.
+            **kwargs: see `RibonanzaNetForReactivity.forward`.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self._run(input_ids, attention_mask, inputs_embeds, output_last_pair_state=True, **kwargs)
+        logits = self.head(self.dropout(symmetrise(outputs.last_pair_state)))
+        if labels is not None:
+            labels = ignore_padding(labels, attention_mask, logits.shape[: labels.dim()], 2)
+        return TokenClassifierOutput(
+            loss=self._loss(logits, labels, num_items),
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class RibonanzaNetForMaskedLM(RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a head that fills in masked nucleotides."""
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__(config)
+        self.model = RibonanzaNetModel(config)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """Return the head, whose rows are the vocabulary's."""
+        return self.head
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the head, as `resize_token_embeddings` does."""
+        self.head = new_embeddings
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> MaskedLMOutput:
+        """Return logits (B, L, vocabulary).
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            inputs_embeds: see `RibonanzaNetModel.forward`.
+            labels: (B, L), ids of the original letters; -100 where not masked.
+            **kwargs: see `RibonanzaNetForReactivity.forward`.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self._run(input_ids, attention_mask, inputs_embeds, **kwargs)
+        logits = self.head(outputs.last_hidden_state)
+        return MaskedLMOutput(
+            loss=None if labels is None else masked_cross_entropy(logits, labels, num_items),
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )

@@ -1,0 +1,261 @@
+"""The heads of RibonanzaNet: independent of padding, neutral under accumulation, harmless with unknown labels."""
+
+import pytest
+import torch
+import transformers
+
+import rna_hf
+from rna_hf import RibonanzaNetConfig
+
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "pair_hidden_size": 16,
+    "fix_attention_mask": True,
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+}
+LENGTHS = (11, 7, 4, 1)
+# Head -> options of the configuration, name of the output, its axes of length, and values per entry.
+HEADS = {
+    "Reactivity": ({}, "logits", 1, 2),
+    "Degradation": ({}, "logits", 1, 5),
+    "SequenceDropout": ({}, "logits", 0, 2),
+    "SecondaryStructure": ({"predict_reactivity": True}, "logits", 2, None),
+    "TertiaryStructure": ({}, "coordinates", 1, 3),
+    "TertiaryStructure-pair": ({"coordinate_head": "pair"}, "coordinates", 1, 3),
+    "ContactPrediction": ({"num_labels": 3, "problem_type": "regression"}, "logits", 2, 3),
+    "ContactPrediction-classes": ({"num_labels": 3}, "logits", 2, "class"),
+    "SequenceClassification": ({"num_labels": 3}, "logits", 0, "class"),
+    "SequenceClassification-many": (
+        {"num_labels": 3, "problem_type": "multi_label_classification"},
+        "logits",
+        0,
+        3,
+    ),
+    "SequenceClassification-number": ({"num_labels": 1}, "logits", 0, 1),
+    "TokenClassification": ({"num_labels": 3}, "logits", 1, "class"),
+    "TokenClassification-many": ({"num_labels": 2, "problem_type": "multi_label_classification"}, "logits", 1, 2),
+    "MaskedLM": ({}, "logits", 1, "class"),
+}
+
+
+def make(name, implementation="sdpa", **changes):
+    torch.manual_seed(1)
+    config = RibonanzaNetConfig(**(TINY | HEADS[name][0] | changes))
+    config._attn_implementation = implementation
+    return getattr(rna_hf, f"RibonanzaNetFor{name.split('-')[0]}")(config).eval()
+
+
+def batch(lengths=LENGTHS, width=None):
+    ids = torch.full((len(lengths), width or max(lengths)), 4)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = torch.randint(0, 4, (length,), generator=torch.Generator().manual_seed(length))
+    return ids, (ids != 4).long()
+
+
+def labels_for(name, lengths=LENGTHS, width=None, unknown=0.25):
+    """Labels of every RNA, drawn for its length alone, some of them unknown; -100 at padding."""
+    _, _, axes, values = HEADS[name]
+    length = width or max(lengths)
+    rows = []
+    for number in lengths:
+        generator = torch.Generator().manual_seed(100 + number)
+        own = (number,) * axes
+        if values == "class":
+            row = torch.randint(0, 3, own, generator=generator)
+            missing = torch.rand(own, generator=generator) < unknown
+            row = row.masked_fill(missing, -100) if axes else row
+            shape, fill = (length,) * axes, -100
+        else:
+            last = () if values is None else (values,)
+            row = torch.rand((*own, *last), generator=generator)
+            if axes:
+                row[torch.rand(own, generator=generator) < unknown] = torch.nan
+            shape, fill = ((length,) * axes + last), torch.nan
+        full = torch.full(shape, fill, dtype=row.dtype)
+        full[tuple(slice(0, number) for _ in range(axes))] = row
+        rows.append(full)
+    return torch.stack(rows)
+
+
+def output(model, name, *arguments, **options):
+    return getattr(model(*arguments, **options), HEADS[name][1])
+
+
+def own_part(name, values, row, length):
+    return values[(row, *(slice(0, length) for _ in range(HEADS[name][2])))]
+
+
+def count(labels, name):
+    """Items as the Trainer counts them, where unknown labels were written as -100."""
+    return int((torch.nan_to_num(labels.float(), nan=-100.0) != -100).sum())
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_alone_padded_and_in_any_batch(name, implementation):
+    model = make(name, implementation)
+    with torch.no_grad():
+        together = output(model, name, *batch())
+        wider = output(model, name, *batch(width=17))
+        for row, length in enumerate(LENGTHS):
+            alone = own_part(name, output(model, name, batch((length,))[0]), 0, length)
+            for other in (together, wider):
+                torch.testing.assert_close(own_part(name, other, row, length), alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_accumulation_and_padding_leave_the_loss_alone(name):
+    """The loss of a batch is the sum over its RNAs alone, each divided by the items of all."""
+    model = make(name)
+    labels = labels_for(name)
+    items = count(labels, name)
+    whole = model(*batch(), labels=labels, num_items_in_batch=items).loss
+    parts = sum(
+        model(*batch((length,)), labels=labels_for(name, (length,)), num_items_in_batch=items).loss
+        for length in LENGTHS
+    )
+    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-5)
+    assert whole > 0
+    padded = model(*batch(width=17), labels=labels_for(name, width=17)).loss
+    torch.testing.assert_close(padded, whole, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_unknown_labels_are_harmless(name):
+    model = make(name).train()
+    labels = torch.full_like(labels_for(name), -100)
+    loss = model(*batch(), labels=labels).loss
+    loss.backward()
+    assert loss == 0
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    model.zero_grad()
+    loss = model(*batch(), labels=labels_for(name)).loss
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_labels_at_padding_never_count(name):
+    if HEADS[name][2] == 0 or name == "MaskedLM":
+        pytest.skip("no label stands at padding")
+    model = make(name)
+    ids, mask = batch()
+    labels = labels_for(name, unknown=0)
+    expected = model(ids, mask, labels=labels).loss
+    padding = (mask == 0)[:, :, *([None] * (labels.dim() - 2))]
+    at_padding = labels.masked_fill(padding, 1)
+    torch.testing.assert_close(model(ids, mask, labels=at_padding).loss, expected)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_gradient_reaches_every_parameter(name):
+    model = make(name, label_range=None).train()
+    model(*batch(), labels=labels_for(name, unknown=0)).loss.backward()
+    assert not [n for n, parameter in model.named_parameters() if parameter.grad is None and "reactivity_head" not in n]
+    assert model.head.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_checkpointing_is_neutral(name):
+    gradients = []
+    for checkpointing in (False, True):
+        model = make(name).train()
+        if checkpointing:
+            model.activation_checkpointing_enable()
+        model(*batch(), labels=labels_for(name)).loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_auto_class_opens_what_was_saved(name, tmp_path):
+    model = make(name)
+    model.save_pretrained(tmp_path)
+    auto_name = f"AutoModelFor{name.split('-')[0]}"
+    auto_class = getattr(rna_hf, auto_name, None) or getattr(transformers, auto_name)
+    again, info = auto_class.from_pretrained(tmp_path, output_loading_info=True)
+    assert type(again) is type(model)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    assert torch.equal(output(again, name, *batch()), output(model, name, *batch()))
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_labels_of_another_shape_are_refused(name):
+    model = make(name)
+    labels = labels_for(name)
+    with pytest.raises(ValueError, match="labels"):
+        model(*batch(), labels=torch.cat([labels, labels]))
+
+
+class TestSequenceDropout:
+    def test_reads_are_the_exponential_of_a_mean_over_nucleotides(self):
+        model = make("SequenceDropout", bos_token_id=7, eos_token_id=8)
+        ids, mask = torch.tensor([[7, 0, 1, 2, 8, 4, 4]]), torch.tensor([[1, 1, 1, 1, 1, 0, 0]])
+        with torch.no_grad():
+            found = model(ids, mask)
+            states = model.model(ids, mask).last_hidden_state
+            expected = model.head(states[:, 1:4]).mean(1)
+        torch.testing.assert_close(found.logits, expected)
+        torch.testing.assert_close(found.read_counts, expected.exp())
+
+    def test_loss_by_hand(self):
+        model = make("SequenceDropout")
+        with torch.no_grad():
+            model.head.weight.zero_()
+            model.head.bias.copy_(torch.tensor([2.0, 3.0]).log())
+        ids, mask = batch((5, 3))
+        loss = model(ids, mask, labels=torch.tensor([[7.0, torch.nan], [2.0, 3.0]])).loss
+        errors = torch.tensor([(3.0 / 8.0), 1.0, 1.0]).log()
+        torch.testing.assert_close(loss, errors.square().mean())
+
+    def test_negative_counts_are_named(self):
+        with pytest.raises(ValueError, match="negative number of reads \\(-3\\)"):
+            make("SequenceDropout")(*batch((5,)), labels=torch.tensor([[-3.0, 1.0]]))
+
+
+class TestSecondaryStructure:
+    def test_logits_are_symmetric_and_read_the_last_pair_state(self):
+        model = make("SecondaryStructure")
+        ids, mask = batch()
+        with torch.no_grad():
+            logits = model(ids, mask).logits
+            pair_state = model.model(ids, mask, output_pair_states=True).pair_states[-1]
+            expected = model.head(pair_state + pair_state.transpose(1, 2))[..., 0]
+        torch.testing.assert_close(logits, logits.transpose(1, 2))
+        torch.testing.assert_close(logits, expected)
+
+    def test_reactivity_stands_beside_on_request(self):
+        assert make("SecondaryStructure")(*batch()).reactivity.shape == (4, 11, 2)
+        assert make("SecondaryStructure", predict_reactivity=False)(*batch()).reactivity is None
+
+
+class TestTertiaryStructure:
+    def test_loss_does_not_change_when_the_native_is_moved(self):
+        model = make("TertiaryStructure")
+        labels = labels_for("TertiaryStructure") * 10
+        rotation, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(5)))
+        rotation = rotation * torch.det(rotation)
+        moved = labels @ rotation + torch.tensor([5.0, -20.0, 7.0])
+        expected = model(*batch(), labels=labels).loss
+        torch.testing.assert_close(model(*batch(), labels=moved).loss, expected, atol=1e-5, rtol=1e-5)
+        mirrored = labels * torch.tensor([1.0, 1.0, -1.0])
+        assert (model(*batch(), labels=mirrored).loss - expected).abs() > 1e-3
+
+
+def test_problem_type_comes_from_the_configuration_alone():
+    """Integers in a batch don't turn a regression into a classification."""
+    model = make("SequenceClassification-number")
+    ids, mask = batch((5, 3))
+    whole = model(ids, mask, labels=torch.tensor([1, 2])).loss
+    torch.testing.assert_close(whole, model(ids, mask, labels=torch.tensor([[1.0], [2.0]])).loss)
+    with pytest.raises(ValueError, match="labels of shape"):
+        make("SequenceClassification")(ids, mask, labels=torch.rand(2, 3))
+    with pytest.raises(ValueError, match="class indices are integers"):
+        make("SequenceClassification")(ids, mask, labels=torch.rand(2))
+    with pytest.raises(ValueError, match="problem_type"):
+        make("SequenceClassification", problem_type="regresion")
