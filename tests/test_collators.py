@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from rna_hf import RnaTokenizerFast
-from rna_hf.data.collators import DataCollatorForReactivity
+from rna_hf.data.collators import (
+    DataCollatorForCoordinates,
+    DataCollatorForPairs,
+    DataCollatorForReactivity,
+    DataCollatorForSequences,
+)
 
 NAN = float("nan")
 
@@ -62,3 +67,41 @@ def test_labels_that_do_not_fit(tokenizer, labels, message):
     fine = {"sequence": "GAC", "labels": [[0.1, 0.2]] * 3}
     with pytest.raises(ValueError, match=message):
         DataCollatorForReactivity(tokenizer)([fine, {"sequence": "GAC", "labels": labels}])
+
+
+class TestPairs:
+    def test_pairs_become_a_symmetric_matrix(self, tokenizer):
+        collate = DataCollatorForPairs(tokenizer)
+        batch = collate([{"sequence": "GAAC", "pairs": [[0, 3]]}, {"sequence": "GA", "pairs": []}])
+        assert batch["labels"][0].tolist() == [[0, 0, 0, 1], [0] * 4, [0] * 4, [1, 0, 0, 0]]
+        assert batch["labels"][1].tolist() == [[0, 0, -100, -100], [0, 0, -100, -100], [-100] * 4, [-100] * 4]
+
+    def test_special_tokens_have_no_labels(self):
+        tokenizer = RnaTokenizerFast(alphabet="ribonanzanet", bos_token=True, eos_token=True)
+        labels = DataCollatorForPairs(tokenizer)([{"sequence": "GC", "pairs": [[0, 1]]}])["labels"][0]
+        assert labels.tolist() == [[-100] * 4, [-100, 0, 1, -100], [-100, 1, 0, -100], [-100] * 4]
+
+    @pytest.mark.parametrize(("pair", "outside"), [([0, 4], 4), ([-1, 2], -1)])
+    def test_positions_outside_are_named(self, tokenizer, pair, outside):
+        with pytest.raises(ValueError, match=f"example 0 of the batch pairs position {outside}, but has 4"):
+            DataCollatorForPairs(tokenizer)([{"sequence": "GAAC", "pairs": [pair]}])
+
+
+class TestCoordinates:
+    def test_unresolved_is_minus_100_and_absurd_is_refused(self, tokenizer):
+        places = np.full((2, 3), NAN)
+        batch = DataCollatorForCoordinates(tokenizer)([{"sequence": "AC", "coordinates": places}])
+        assert (batch["labels"] == -100).all()
+        with pytest.raises(ValueError, match=r"1e\+18 angstrom: what is not resolved must be NaN"):
+            DataCollatorForCoordinates(tokenizer)([{"sequence": "AC", "coordinates": np.full((2, 3), -1e18)}])
+        with pytest.raises(ValueError, match="2 nucleotides but 3 rows"):
+            DataCollatorForCoordinates(tokenizer)([{"sequence": "AC", "coordinates": np.zeros((3, 3))}])
+
+
+def test_labels_of_sequences(tokenizer):
+    collate = DataCollatorForSequences(tokenizer)
+    classes = collate([{"sequence": "AC", "labels": 2}, {"sequence": "G", "labels": 0}])["labels"]
+    assert classes.tolist() == [2, 0]
+    assert classes.dtype == torch.long
+    numbers = collate([{"sequence": "AC", "labels": [1.5, NAN]}, {"sequence": "G", "labels": [0.0, 3.0]}])["labels"]
+    assert numbers.tolist() == [[1.5, -100.0], [0.0, 3.0]]

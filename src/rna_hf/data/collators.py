@@ -14,15 +14,15 @@ from transformers import PreTrainedTokenizerBase
 from ..losses import IGNORED_LABEL
 from ..tokenization import encode_bulk
 
+# Angstrom; far beyond any RNA.
+MAX_COORDINATE = 1e6
+
 
 @dataclass
-class DataCollatorForReactivity:
-    """Tokenises sequences and pads their reactivity profiles, for `Trainer(data_collator=...)`.
+class DataCollatorForNucleotides:
+    """Tokenises sequences and pads labels that stand for nucleotides, for `Trainer(data_collator=...)`.
 
-    Each example has `sequence` (or `input_ids`), `labels` and, if known, `signal_to_noise`:
-
-    - `labels`: L rows of C channels, NaN where not measured.
-    - `signal_to_noise`: C values; a profile under `min_signal_to_noise` (or NaN) doesn't count.
+    Each example has `sequence` (or `input_ids`) and `labels`: L rows of C numbers, NaN where not measured.
 
     What doesn't count comes out as -100, padding and special tokens included. The Trainer counts items as
     `labels != -100`, so its loss is then the mean over measured values whatever the batch size and the number of
@@ -30,39 +30,17 @@ class DataCollatorForReactivity:
 
     Args:
         tokenizer: an `RnaTokenizerFast`.
-        min_signal_to_noise: as in `RibonanzaNetConfig`.
-
-    Example:
-        >>> collate = DataCollatorForReactivity(tokenizer)
-        >>> batch = collate([{"sequence": "GAC", "labels": [[0.1, 0.2], [0.9, float("nan")], [0.3, 0.4]]}])
-        >>> batch["labels"].shape
-        torch.Size([1, 3, 2])
     """
 
     tokenizer: PreTrainedTokenizerBase
-    min_signal_to_noise: float = 1.0
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Return `input_ids` and `attention_mask` (B, L), and `labels` (B, L, C) in float32."""
-        if "sequence" in examples[0]:
-            encoded = encode_bulk(self.tokenizer, [example["sequence"] for example in examples])
-        else:
-            ids = [torch.as_tensor(example["input_ids"]).tolist() for example in examples]
-            # Not get_special_tokens_mask: <mask> hides a nucleotide and keeps its label. Padding is dropped and redone.
-            pad_id = self.tokenizer.pad_token_id
-            ids = [[token for token in row if token != pad_id] for row in ids]
-            around = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
-            special = [[int(token in around) for token in row] for row in ids]
-            encoded = self.tokenizer.pad(
-                {"input_ids": ids, "special_tokens_mask": special}, padding=True, return_tensors="pt"
-            )
-        input_ids, attention_mask = encoded["input_ids"], encoded["attention_mask"]
-        batch = {"input_ids": input_ids, "attention_mask": attention_mask}
+        batch, is_nucleotide = encode_examples(self.tokenizer, examples)
         if "labels" not in examples[0]:
             return batch
-        is_nucleotide = ((encoded["special_tokens_mask"] == 0) & (attention_mask != 0)).numpy()
         profiles = [self._profile(example, row) for row, example in enumerate(examples)]
-        labels = np.full((*input_ids.shape, profiles[0].shape[1]), IGNORED_LABEL, dtype=np.float32)
+        labels = np.full((*is_nucleotide.shape, profiles[0].shape[1]), IGNORED_LABEL, dtype=np.float32)
         for row, profile in enumerate(profiles):
             if len(profile) != is_nucleotide[row].sum():
                 raise ValueError(
@@ -81,7 +59,138 @@ class DataCollatorForReactivity:
         profile = np.array(example["labels"], dtype=np.float32)
         if profile.ndim != 2:
             raise ValueError(f"labels of example {row} have shape {profile.shape}: (nucleotides, channels) is needed")
+        return np.where(np.isnan(profile), np.float32(IGNORED_LABEL), profile)
+
+
+@dataclass
+class DataCollatorForReactivity(DataCollatorForNucleotides):
+    """`DataCollatorForNucleotides` that leaves out noisy profiles.
+
+    Beside `labels` an example may have `signal_to_noise`: C values; a profile under `min_signal_to_noise` (or NaN)
+    doesn't count.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast`.
+        min_signal_to_noise: as in `RibonanzaNetConfig`.
+
+    Example:
+        >>> collate = DataCollatorForReactivity(tokenizer)
+        >>> batch = collate([{"sequence": "GAC", "labels": [[0.1, 0.2], [0.9, float("nan")], [0.3, 0.4]]}])
+        >>> batch["labels"].shape
+        torch.Size([1, 3, 2])
+    """
+
+    min_signal_to_noise: float = 1.0
+
+    def _profile(self, example: Mapping[str, Any], row: int) -> np.ndarray:
+        profile = super()._profile(example, row)
         if example.get("signal_to_noise") is not None:
             ratio = np.broadcast_to(np.asarray(example["signal_to_noise"], dtype=np.float32), profile.shape[1:])
-            profile[:, ~(ratio >= self.min_signal_to_noise)] = np.nan
-        return np.where(np.isnan(profile), np.float32(IGNORED_LABEL), profile)
+            profile[:, ~(ratio >= self.min_signal_to_noise)] = IGNORED_LABEL
+        return profile
+
+
+@dataclass
+class DataCollatorForCoordinates(DataCollatorForNucleotides):
+    """`DataCollatorForNucleotides` for `coordinates`: L rows of x, y, z, angstrom; NaN where not resolved.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast`.
+    """
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (B, L), and `labels` (B, L, 3) in float32."""
+        return super().__call__([{**example, "labels": example["coordinates"]} for example in examples])
+
+    def _profile(self, example: Mapping[str, Any], row: int) -> np.ndarray:
+        profile = super()._profile(example, row)
+        if profile.shape[1] != 3:
+            raise ValueError(f"example {row} has {profile.shape[1]} coordinates a nucleotide: x, y and z are needed")
+        if np.abs(profile).max(initial=0) >= MAX_COORDINATE:
+            raise ValueError(
+                f"example {row} has a coordinate of {np.abs(profile).max():g} angstrom: what is not resolved must be "
+                "NaN (Kaggle's files say -1e18)"
+            )
+        return profile
+
+
+@dataclass
+class DataCollatorForPairs:
+    """Tokenises sequences and turns base pairs into a matrix of labels, for `Trainer(data_collator=...)`.
+
+    Each example has `sequence` and `pairs`: 0-based [i, j] of nucleotides that pair.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast`.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (B, L), and `labels` (B, L, L): 1 for pairs, 0, -100 at padding."""
+        batch, is_nucleotide = encode_examples(self.tokenizer, examples)
+        if "pairs" not in examples[0]:
+            return batch
+        labels = np.full((*is_nucleotide.shape, is_nucleotide.shape[1]), IGNORED_LABEL, dtype=np.float32)
+        for row, example in enumerate(examples):
+            place = np.flatnonzero(is_nucleotide[row])
+            own = np.zeros((len(place), len(place)), dtype=np.float32)
+            pairs = np.asarray(example["pairs"], dtype=np.int64).reshape(-1, 2)
+            outside = pairs[(pairs < 0) | (pairs >= len(place))]
+            if len(outside):
+                raise ValueError(
+                    f"example {row} of the batch pairs position {outside[0]}, but has {len(place)} nucleotides "
+                    "(positions count from 0)"
+                )
+            own[pairs[:, 0], pairs[:, 1]] = own[pairs[:, 1], pairs[:, 0]] = 1
+            labels[row, place[:, None], place[None, :]] = own
+        return batch | {"labels": torch.from_numpy(labels)}
+
+
+@dataclass
+class DataCollatorForSequences:
+    """Tokenises sequences whose labels stand for the whole sequence, for `Trainer(data_collator=...)`.
+
+    Each example has `sequence` and `labels`: one class (an integer) or C numbers, NaN where not measured.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast`.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (B, L), and `labels`: (B,) integers or (B, C) in float32."""
+        batch, _ = encode_examples(self.tokenizer, examples)
+        if "labels" not in examples[0]:
+            return batch
+        labels = np.array([example["labels"] for example in examples])
+        if np.issubdtype(labels.dtype, np.integer):
+            return batch | {"labels": torch.from_numpy(labels.astype(np.int64))}
+        labels = np.where(np.isnan(labels), IGNORED_LABEL, labels).astype(np.float32)
+        return batch | {"labels": torch.from_numpy(labels)}
+
+
+def encode_examples(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, Tensor], np.ndarray]:
+    """Tokenise and pad.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast`.
+        examples: each with `sequence` or `input_ids`.
+
+    Returns:
+        `input_ids` and `attention_mask` (B, L), and where nucleotides stand, (B, L).
+    """
+    if "sequence" in examples[0]:
+        encoded = encode_bulk(tokenizer, [example["sequence"] for example in examples])
+    else:
+        ids = [torch.as_tensor(example["input_ids"]).tolist() for example in examples]
+        # Not get_special_tokens_mask: <mask> hides a nucleotide and keeps its label. Padding is dropped and redone.
+        ids = [[token for token in row if token != tokenizer.pad_token_id] for row in ids]
+        around = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        special = [[int(token in around) for token in row] for row in ids]
+        encoded = tokenizer.pad({"input_ids": ids, "special_tokens_mask": special}, padding=True, return_tensors="pt")
+    batch = {name: encoded[name] for name in ("input_ids", "attention_mask")}
+    return batch, ((encoded["special_tokens_mask"] == 0) & (encoded["attention_mask"] != 0)).numpy()

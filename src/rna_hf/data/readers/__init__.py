@@ -1,0 +1,37 @@
+"""Readers of the public RNA data formats, exactly as downloaded, into `datasets.Dataset`.
+
+| function | files | labels |
+| --- | --- | --- |
+| `read_fasta` | FASTA | none |
+| `read_ribonanza` | Ribonanza `train_data.csv` | reactivity to 2A3 and DMS |
+| `read_ribonanza_test` | Ribonanza `test_sequences.csv` | none |
+| `read_rdat` | RDAT of the RNA Mapping Database | reactivity to the file's modifier |
+| `read_openvaccine` | OpenVaccine `train.json`, `test.json` | reactivity and four kinds of degradation |
+| `read_secondary_structures` | CT, BPSEQ, dot-bracket | base pairs |
+| `read_rna3d` | Stanford RNA 3D Folding `*_sequences.csv`, `*_labels.csv` | C1' coordinates |
+
+All of them keep the letters of a sequence as they are written (case, T or U), and raise one line that names file, line
+and remedy when something is wrong. Files may be gzipped, or zip archives of one file (structures: plain text only;
+FASTA: no zip). A `Dataset` is written to
+the cache of the `datasets` library as an Arrow file (`cache_dir` says where else) and mapped from there; a changed file
+is read anew. With `streaming=True` the same records come as an `IterableDataset` that holds one at a time.
+"""
+
+from .coordinates import read_rna3d
+from .degradation import OPENVACCINE_TARGETS, read_openvaccine
+from .fasta import read_fasta
+from .rdat import read_rdat
+from .reactivity import EXPERIMENT_TYPES, read_ribonanza, read_ribonanza_test
+from .structures import read_secondary_structures
+
+__all__ = [
+    "EXPERIMENT_TYPES",
+    "OPENVACCINE_TARGETS",
+    "read_fasta",
+    "read_openvaccine",
+    "read_rdat",
+    "read_ribonanza",
+    "read_ribonanza_test",
+    "read_rna3d",
+    "read_secondary_structures",
+]

@@ -1,0 +1,241 @@
+"""RDAT, the format of the RNA Mapping Database: chemical mapping of one construct or of a library.
+
+Source of the format: Cordero, Lucks & Das, "An RNA Mapping DataBase for curating RNA structure mapping experiments"
+(2012), and the database's specification of versions 0.24 to 0.34.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from .packed_files import check_count, check_file, check_sequence, open_binary, parse_number
+from .record_datasets import make_dataset
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+_INDEXED = re.compile(r"(ANNOTATION_DATA|REACTIVITY|REACTIVITY_ERROR|SEQUENCE):(\d+)")
+_POSITION = re.compile(r"([A-Za-z]?)(-?\d+)")
+_SUBSTITUTION = re.compile(r"([ACGUT])(-?\d+)([ACGUTX])", re.IGNORECASE)
+_WILD_TYPE = ("", "WT", "wt")
+
+
+def read_rdat(
+    path: str | Path, *, streaming: bool = False, cache_dir: str | Path | None = None
+) -> Dataset | IterableDataset:
+    """Read an RDAT file, one record for each `REACTIVITY` line.
+
+    | column | type | content |
+    | --- | --- | --- |
+    | `id` | str | the file's name and the line's number: `ETERNA_R94_0000:1` |
+    | `sequence` | str | L nucleotides |
+    | `modifier` | str | such as `1M7` or `DMS`; empty if the file does not say |
+    | `signal_to_noise` | float32 | NaN if the file does not say |
+    | `reactivity` | L float32 | as deposited (see the file's `processing` for its unit); NaN where not in `SEQPOS` |
+    | `errors` | L float32 | standard errors; NaN where there are none |
+
+    A record's sequence is its `sequence:` annotation, or its `SEQUENCE:<n>` line, or the construct's `SEQUENCE` with
+    the substitutions of its `mutation:` annotation (`X`, a mixture of all, gives N). Annotations of a record come
+    before those of the construct. In a library the shorter designs end before `SEQPOS` does: values past their ends
+    are dropped. Memory: a few bytes for each line of the file besides one record.
+
+    Args:
+        path: the file.
+        streaming: return an `IterableDataset`; it first reads the file once to find the lines that belong together.
+        cache_dir: folder of the `Dataset`'s Arrow file; the cache of `datasets` if omitted.
+
+    Raises:
+        ValueError: the file is no RDAT, is older than version 0.24, or contradicts itself.
+    """
+    from datasets import Features, List, Value
+
+    path = check_file(path)
+    with open_binary(path) as file:
+        start = file.readline().removeprefix(b"\xef\xbb\xbf").split()
+    if not start or start[0] not in (b"RDAT_VERSION", b"VERSION"):
+        raise ValueError(f"{path}, line 1: not RDAT, which begins with RDAT_VERSION; is it the right file?")
+    features = Features(
+        {
+            "id": Value("string"),
+            "sequence": Value("string"),
+            "modifier": Value("string"),
+            "signal_to_noise": Value("float32"),
+            "reactivity": List(Value("float32")),
+            "errors": List(Value("float32")),
+        }
+    )
+    return make_dataset(_read_records, {"path": path}, features, [path], streaming, cache_dir)
+
+
+@dataclass
+class _Contents:
+    """A file's header, and where its indexed lines are.
+
+    Attributes:
+        header: text of the header's lines by their keyword; repeated keywords are joined.
+        lines: keyword -> index of the record -> place (bytes) and number (1-based) of the line.
+    """
+
+    header: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
+
+
+def _read_records(path: Path) -> Iterator[dict[str, Any]]:
+    with open_binary(path, is_seekable=True) as file:
+        contents = _find_lines(file, path)
+        construct = _Construct.from_header(contents.header, path)
+        stem = path.name.split(".")[0]
+        for index, (_, number) in contents.lines["REACTIVITY"].items():
+            where = f"{path}, line {number} (REACTIVITY:{index})"
+            texts = {keyword: _read_line(file, lines, index) for keyword, lines in contents.lines.items()}
+            annotation = texts.get("ANNOTATION_DATA", "")
+            sequence = construct.sequence_of(annotation, texts.get("SEQUENCE", ""), where)
+            ratio = _find_annotation("signal_to_noise", annotation, construct.annotation).rpartition(":")[2]
+            yield {
+                "id": f"{stem}:{index}",
+                "sequence": sequence,
+                "modifier": _find_annotation("modifier", annotation, construct.annotation),
+                "signal_to_noise": float(np.float32(parse_number(ratio, where, "signal_to_noise"))),
+                "reactivity": construct.spread(texts["REACTIVITY"], len(sequence), where),
+                "errors": construct.spread(texts.get("REACTIVITY_ERROR", ""), len(sequence), where),
+            }
+
+
+def _find_lines(file: IO[bytes], path: Path) -> _Contents:
+    """Read the file once: keep the header, and remember where the rest is."""
+    contents = _Contents()
+    offset = 0
+    for number, line in enumerate(file, start=1):
+        word, *rest = line.split(maxsplit=1) or [b""]
+        keyword = word.decode("utf-8", "replace").lstrip("\ufeff")
+        text = rest[0].decode("utf-8", "replace") if rest else ""
+        if match := _INDEXED.fullmatch(keyword):
+            places = contents.lines.setdefault(match[1], {})
+            if int(match[2]) in places:
+                raise ValueError(f"{path}, line {number}: {keyword} is there twice; keep one of them")
+            places[int(match[2])] = (offset, number)
+        elif keyword == "NAME" and "NAME" in contents.header:
+            raise ValueError(f"{path}, line {number}: a second construct begins; put each one into a file of its own")
+        elif keyword in ("ANNOTATION", "SEQPOS"):
+            contents.header[keyword] = f"{contents.header.get(keyword, '')} {text}"
+        elif keyword in ("NAME", "SEQUENCE", "OFFSET"):
+            contents.header[keyword] = text.strip()
+        offset += len(line)
+    if "REACTIVITY" not in contents.lines:
+        raise ValueError(
+            f"{path}: no line REACTIVITY:<number>; files older than version 0.24 hold raw peak areas, which this "
+            "reader does not take: download a later version of the entry"
+        )
+    return contents
+
+
+def _read_line(file: IO[bytes], places: dict[int, tuple[int, int]], index: int) -> str:
+    """Return an indexed line without its keyword; empty if there is none of this index."""
+    if index not in places:
+        return ""
+    file.seek(places[index][0])
+    words = file.readline().decode("utf-8", "replace").split(maxsplit=1)
+    return words[1] if len(words) > 1 else ""
+
+
+def _find_annotations(name: str, text: str) -> list[str]:
+    """Return the values of all annotations `name:value` in a line."""
+    # Names of designs hold blanks and would want tabs as separators, but old files have blanks only.
+    return [word.removeprefix(f"{name}:") for word in text.split() if word.startswith(f"{name}:")]
+
+
+def _find_annotation(name: str, *texts: str) -> str:
+    """Return the first value of an annotation in the first line that has it; empty if none has."""
+    return next((value for text in texts for value in _find_annotations(name, text)), "")
+
+
+@dataclass
+class _Construct:
+    """What the header says of the RNA.
+
+    Attributes:
+        sequence: the construct's, or `X` for each nucleotide of a library.
+        annotation: its annotations.
+        offset: what is added to a 1-based position of the sequence to give the numbers in the file.
+        positions: (P,) 0-based positions of the sequence that the values belong to.
+    """
+
+    sequence: str
+    annotation: str
+    offset: int
+    positions: np.ndarray
+
+    @classmethod
+    def from_header(cls, header: dict[str, str], path: Path) -> _Construct:
+        if missing := [keyword for keyword in ("SEQUENCE", "SEQPOS") if not header.get(keyword, "").strip()]:
+            raise ValueError(f"{path}: no line {' or '.join(missing)}; download the file again")
+        sequence = header["SEQUENCE"]
+        try:
+            offset = int(header.get("OFFSET") or 0)
+        except ValueError as error:
+            raise ValueError(f"{path}: OFFSET is {header['OFFSET'][:40]!r}, not a whole number") from error
+        positions = []
+        for word in header["SEQPOS"].split():
+            match = _POSITION.fullmatch(word)
+            if match is None:
+                raise ValueError(f"{path}: SEQPOS holds {word[:40]!r}; numbers such as 12 or A12 are known")
+            position = int(match[2]) - offset - 1
+            if not 0 <= position < len(sequence):
+                raise ValueError(
+                    f"{path}: position {word} of SEQPOS lies outside the {len(sequence)} nucleotides of SEQUENCE "
+                    f"when OFFSET is {offset}; correct one of the three lines"
+                )
+            if not _is_same(match[1], sequence[position]):
+                raise ValueError(
+                    f"{path}: position {word} of SEQPOS falls on {sequence[position]!r} in SEQUENCE when OFFSET is "
+                    f"{offset}; correct one of the three lines"
+                )
+            positions.append(position)
+        return cls(sequence, header.get("ANNOTATION", ""), offset, np.array(positions))
+
+    def sequence_of(self, annotation: str, indexed: str, where: str) -> str:
+        """Return the sequence of one record.
+
+        Args:
+            annotation: its annotations.
+            indexed: its `SEQUENCE:<n>` line, if there is one.
+            where: file and line, for messages.
+        """
+        own = _find_annotation("sequence", annotation) or indexed.strip()
+        if own:
+            return check_sequence(own, where)
+        letters = list(self.sequence)
+        for mutation in ",".join(_find_annotations("mutation", annotation)).split(","):
+            if mutation in _WILD_TYPE:
+                continue
+            match = _SUBSTITUTION.fullmatch(mutation)
+            position = int(match[2]) - self.offset - 1 if match else -1
+            if match is None or not 0 <= position < len(letters) or not _is_same(match[1], self.sequence[position]):
+                raise ValueError(
+                    f"{where}: mutation {mutation[:40]!r} is no substitution that fits SEQUENCE and OFFSET, so the "
+                    "sequence is not known; give the record an annotation sequence:<its sequence>"
+                )
+            letters[position] = "N" if match[3] in "Xx" else match[3]  # X: a mixture of all substitutions there
+        return check_sequence("".join(letters), where)
+
+    def spread(self, text: str, length: int, where: str) -> list[float]:
+        """Return a line's values, one for each nucleotide, NaN where there is none."""
+        values = np.full(len(self.positions), np.nan)
+        if words := text.split():
+            check_count(where, "values", len(words), len(self.positions), "one for each position of SEQPOS")
+            values[:] = [parse_number(word, where, "a value") for word in words]
+        spread = np.full(max(length, len(self.sequence)), np.nan, dtype=np.float32)
+        spread[self.positions] = values
+        return spread[:length].tolist()
+
+
+def _is_same(letter: str, other: str) -> bool:
+    """Whether two letters can stand for the same nucleotide; anything but a nucleotide can stand for any."""
+    a, b = (text.upper().replace("T", "U") for text in (letter, other))
+    return a == b or not {a, b} <= set("ACGU")

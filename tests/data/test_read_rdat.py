@@ -1,0 +1,123 @@
+"""RDAT: numbering, libraries, mutants, annotations."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from rna_hf.data.readers import read_rdat
+
+NAN = float("nan")
+# Numbering from -1: nucleotide 1 of the sequence has the number OFFSET + 1.
+CONSTRUCT = """RDAT_VERSION\t0.33
+NAME\tsmall hairpin, wild type
+SEQUENCE\tggACGUcc
+STRUCTURE\t((....))
+
+COMMENT\tsequence:CCCC is a comment
+ANNOTATION\tchemical:MgCl2:10mM\tmodifier:1M7\ttemperature:24C
+
+ANNOTATION_DATA:1     \tmodifier:DMS
+ANNOTATION_DATA:2    \tsignal_to_noise:good:7.5
+
+OFFSET\t-2
+
+SEQPOS\t\tA1\tC2\tG3\tU4
+REACTIVITY:1     \t0.5\t  -0.25\tNaN\t   1.5
+REACTIVITY:2     \t1.0\t   2.0\t  3.0\t   4.0
+
+REACTIVITY_ERROR:2 \t0.125\t0.25\t0.5\t1.0
+"""
+# Blanks as separators, a library of two lengths, positions from the 3' end on.
+LIBRARY = """RDAT_VERSION 0.34
+NAME library
+SEQUENCE XXXXXXX
+OFFSET 0
+SEQPOS 7 6 5 2
+ANNOTATION modifier:2A3
+ANNOTATION_DATA:1 name:a design with blanks sequence:GGACGUA signal_to_noise:2.5
+ANNOTATION_DATA:2 sequence:GGACG
+REACTIVITY:1 7 6 5 2
+REACTIVITY:2 0 0 5 2
+"""
+MUTANTS = """RDAT_VERSION 0.34
+NAME mutants
+SEQUENCE GGACGU
+OFFSET 10
+ANNOTATION_DATA:1 mutation:WT
+ANNOTATION_DATA:2 mutation:G11C
+ANNOTATION_DATA:3 mutation:a13X,C14U
+ANNOTATION_DATA:5 mutation:deletion
+SEQPOS G11 G12
+SEQUENCE:5 GACGU
+REACTIVITY:1 1 2
+REACTIVITY:2 1 2
+REACTIVITY:3 1 2
+REACTIVITY:5 1 2
+"""
+
+
+@pytest.fixture
+def write_rdat(tmp_path):
+    def write(content, name="HAIRPN_1M7_0001.rdat"):
+        path = tmp_path / name
+        path.write_text(content)
+        return path
+
+    return write
+
+
+def test_a_construct_with_two_modifiers(write_rdat, read_both):
+    first, second = read_both(read_rdat, write_rdat(CONSTRUCT))
+    assert first["id"] == "HAIRPN_1M7_0001:1"
+    assert (first["sequence"], first["modifier"], second["modifier"]) == ("ggACGUcc", "DMS", "1M7")
+    # 0-based 2..5: number 1 is nucleotide 1 - OFFSET.
+    np.testing.assert_equal(first["reactivity"], [NAN, NAN, 0.5, -0.25, NAN, 1.5, NAN, NAN])
+    np.testing.assert_equal(first["errors"], [NAN] * 8)
+    np.testing.assert_equal(second["errors"], [NAN, NAN, 0.125, 0.25, 0.5, 1.0, NAN, NAN])
+    np.testing.assert_equal([first["signal_to_noise"], second["signal_to_noise"]], [NAN, 7.5])
+
+
+def test_a_library(write_rdat, read_both):
+    first, second = read_both(read_rdat, write_rdat(LIBRARY))
+    assert (first["sequence"], second["sequence"]) == ("GGACGUA", "GGACG")
+    np.testing.assert_equal(first["reactivity"], [NAN, 2, NAN, NAN, 5, 6, 7])
+    np.testing.assert_equal(second["reactivity"], [NAN, 2, NAN, NAN, 5])
+    assert first["signal_to_noise"] == 2.5
+    assert second["modifier"] == "2A3"
+
+
+def test_mutants_have_their_own_sequences(write_rdat, read_both):
+    records = read_both(read_rdat, write_rdat(MUTANTS))
+    assert [record["sequence"] for record in records] == ["GGACGU", "CGACGU", "GGNUGU", "GACGU"]
+    assert [record["id"].rpartition(":")[2] for record in records] == ["1", "2", "3", "5"]
+
+
+def test_gzip(tmp_path, write_rdat, read_both):
+    packed = tmp_path / "HAIRPN_1M7_0001.rdat.gz"
+    packed.write_bytes(gzip.compress(CONSTRUCT.encode()))
+    np.testing.assert_equal(read_both(read_rdat, packed), read_both(read_rdat, write_rdat(CONSTRUCT)))
+
+
+@pytest.mark.parametrize(
+    ("content", "old", "new", "match"),
+    [
+        (CONSTRUCT, "RDAT_VERSION", "PDB", "line 1: not RDAT"),
+        (CONSTRUCT, "REACTIVITY:", "AREA_PEAK:", "older than version 0.24"),
+        (CONSTRUCT, "SEQPOS", "MUTPOS", "no line SEQPOS"),
+        (CONSTRUCT, "OFFSET\t-2", "OFFSET\t-1", "position A1 of SEQPOS falls on 'g' in SEQUENCE"),
+        (CONSTRUCT, "OFFSET\t-2", "OFFSET\t9", "position A1 of SEQPOS lies outside the 8 nucleotides"),
+        (CONSTRUCT, "OFFSET\t-2", "OFFSET\tnone", "OFFSET is 'none'"),
+        (CONSTRUCT, "\tU4", "\tU", "SEQPOS holds 'U'"),
+        (CONSTRUCT, "\t   1.5", "", r"line 15 \(REACTIVITY:1\): 3 values where 4 are needed"),
+        (CONSTRUCT, "   1.5", "high", "a value is 'high', not a number"),
+        (CONSTRUCT, "REACTIVITY:2 ", "REACTIVITY:1 ", "line 16: REACTIVITY:1 is there twice"),
+        (CONSTRUCT, "STRUCTURE", "NAME", "line 4: a second construct begins"),
+        (LIBRARY, "sequence:GGACG\n", "name:no_sequence\n", "unknown letter 'X'"),
+        (MUTANTS, "mutation:G11C", "mutation:A11C", "mutation 'A11C' is no substitution that fits"),
+        (MUTANTS, "SEQUENCE:5 GACGU\n", "", "mutation 'deletion' is no substitution"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(write_rdat, refuses, content, old, new, match):
+    assert old in content
+    refuses(match, read_rdat, write_rdat(content.replace(old, new, 1 if old == "REACTIVITY:2 " else -1)))
