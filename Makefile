@@ -86,6 +86,7 @@ $(PEER_PYTHON):
 
 bench: $(VENV)/.installed-dev $(PEER_PYTHON)  ## Measure speed and memory beside multimolecule (about an hour; network)
 	$(BIN)/python benchmarks/speed.py --peer-python $(PEER_PYTHON) $(BENCH_ARGS)
+	$(BIN)/python benchmarks/speed.py --longest 4096
 	$(BIN)/python benchmarks/tokenising.py --peer-python $(PEER_PYTHON) --output benchmarks/results/tokenising.json
 	$(BIN)/python -m rna_hf.hub.cards
 

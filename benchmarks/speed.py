@@ -25,19 +25,24 @@ PEER_PYTHON = REPOSITORY / ".cache" / "multimolecule" / "bin" / "python"
 
 
 class Case(NamedTuple):
-    """One line of the table: what runs, at which length (nucleotides), and the other side's number type."""
+    """One line of the table: what runs, at which length (nucleotides), and the other side's number type.
+
+    `layers` is the number of layers, None for all: each takes the same memory in turn.
+    """
 
     task: str
     length: int
     dtype: str = "float32"
     peer_dtype: str = "float32"
+    layers: int | None = None
 
     @property
     def name(self) -> str:
         """As the table has it."""
         what = {"forward": "forward", "train": "training step"}[self.task]
         number = "" if self.dtype == self.peer_dtype else f" (the other: {self.peer_dtype})"
-        return f"{what}, {self.length} nt, {self.dtype}{number}"
+        part = "" if self.layers is None else f", {self.layers} of 9 layers"
+        return f"{what}, {self.length} nt, {self.dtype}{number}{part}"
 
 
 CASES = (
@@ -77,7 +82,7 @@ def work(side: str, case: Case, runs: int, threads: int, checkpointing: bool) ->
     if side == "ours":
         from rna_hf import RibonanzaNetConfig, RibonanzaNetModel
 
-        config = RibonanzaNetConfig()
+        config = RibonanzaNetConfig(num_hidden_layers=case.layers or 9)
     else:
         from multimolecule import RibonanzaNetConfig, RibonanzaNetModel
 
@@ -85,7 +90,7 @@ def work(side: str, case: Case, runs: int, threads: int, checkpointing: bool) ->
     config._attn_implementation = "sdpa"
     model = RibonanzaNetModel(config).to(getattr(torch, case.dtype if side == "ours" else case.peer_dtype))
     if checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable()
     low = 0 if side == "ours" else 6  # its special tokens come first; any nucleotides will do
     ids = torch.randint(low, low + 4, (1, case.length))
     mask = torch.ones_like(ids)
@@ -231,7 +236,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side and case")
     parser.add_argument("--runs", type=int, default=2, help="timed runs in each process")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--longest", type=int, help="also run one forward pass at this length, nucleotides")
+    parser.add_argument("--only", choices=["forward", "train"], help="measure these again; the other rows stay")
+    parser.add_argument(
+        "--longest",
+        type=int,
+        metavar="N",
+        help="measure one forward pass of 2 layers at this length alone; the other rows stay",
+    )
     parser.add_argument("--work", choices=["ours", "multimolecule", "rate"], help=argparse.SUPPRESS)
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--checkpointing", action="store_true", help=argparse.SUPPRESS)
@@ -246,30 +257,52 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import torch
 
+    rounds, threads = (1 if arguments.quick else arguments.rounds), arguments.threads
     peer = arguments.peer_python if arguments.peer_python.exists() else None
     if peer is None:
         print(f"{arguments.peer_python} is not there: ours alone (`make bench` installs it)", file=sys.stderr)
-    rounds, threads = (1 if arguments.quick else arguments.rounds), arguments.threads
-    cases = QUICK_CASES if arguments.quick else CASES
+    if arguments.longest:
+        report = json.loads((RESULTS / "speed.json").read_text(encoding="utf-8"))
+        _add(report, measure([Case("forward", arguments.longest, layers=2)], None, 1, 1, threads))
+        _write(report)
+        return 0
+    cases, alone = (QUICK_CASES, ()) if arguments.quick else (CASES, OURS_ALONE)
     report: dict[str, Any] = {
         "machine": platform.processor() or platform.machine(),
         "torch": torch.__version__,
         "threads": threads,
         "rounds": rounds,
-        "cases": measure(cases, peer, rounds, arguments.runs, threads),
+        "cases": [],
     }
+    if arguments.only:
+        report |= {"cases": json.loads((RESULTS / "speed.json").read_text(encoding="utf-8"))["cases"]}
+        cases, alone = (tuple(case for case in part if case.task == arguments.only) for part in (cases, alone))
+    _add(report, measure(cases, peer, rounds, arguments.runs, threads))
     if not arguments.quick:
-        longest = (Case("forward", arguments.longest),) if arguments.longest else ()
-        report["cases"] += measure((*OURS_ALONE, *longest), None, 1, 1, threads)
+        _add(report, measure(alone, None, 1, 1, threads))
         report["matrix_rate"] = _run(Path(sys.executable), "--work", "rate", threads=threads)
-        forward = next(row for row in report["cases"] if row["case"] == list(Case("forward", 512)))
+        forward = next(row for row in report["cases"] if row["name"] == Case("forward", 512).name)
         report["fraction_of_matrix_rate"] = forward_operations(512) / forward["ours"]["seconds"] / report["matrix_rate"]
         report["training_memory"] = training_memory((128, 256, 384, 512), threads)
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / "speed.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        (RESULTS / "speed.md").write_text(markdown(report), encoding="utf-8")
+        _write(report)
     print(markdown(report))
     return 0
+
+
+def _add(report: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Put measured rows into a report, each in the place of the one that has its name."""
+    places = {row["name"]: index for index, row in enumerate(report["cases"])}
+    for row in rows:
+        if row["name"] in places:
+            report["cases"][places[row["name"]]] = row
+        else:
+            report["cases"].append(row)
+
+
+def _write(report: dict[str, Any]) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "speed.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / "speed.md").write_text(markdown(report), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rna_hf.version import __version__
 COMMANDS = {
     "predict": ("rna_hf.cli.predict", "predict chemical reactivity for sequences in a file"),
     "models": ("rna_hf.cli.models", "list the checkpoints that ship with this package"),
+    "finetune": ("rna_hf.cli.finetune", "train a head on your own data"),
     "convert": ("rna_hf.cli.convert", "convert an original checkpoint"),
 }
 
