@@ -11,6 +11,7 @@ HEAVY = {
     "accelerate",
     "datasets",
     "evaluate",
+    "gemmi",
     "jinja2",
     "matplotlib",
     "pandas",

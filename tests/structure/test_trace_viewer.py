@@ -23,7 +23,10 @@ const listeners = {};
 const counts = {};
 const numbers = [];
 const pen = new Proxy({}, {
-  get: (target, key) => key in target ? target[key] : (...values) => { numbers.push(...values); counts[key] = (counts[key] ?? 0) + 1; },
+  get: (target, key) => key in target ? target[key] : (...values) => {
+    numbers.push(...values);
+    counts[key] = (counts[key] ?? 0) + 1;
+  },
   set: (target, key, value) => { target[key] = value; return true; },
 });
 class Element {

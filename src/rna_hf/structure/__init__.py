@@ -1,5 +1,6 @@
-"""RNA structure: dot-bracket and pair files, decoding of pairing probabilities, metrics of base pairs."""
+"""RNA structure: pairs, their files, decoding and metrics; C1' traces, their files, scores and a viewer."""
 
+from .coordinates import best_tm_score, kabsch, lddt, mark_missing, rmsd, superpose, tm_d0, tm_score
 from .decoding import decode_pairs, structure_confidence, unpaired_probabilities
 from .dotbracket import (
     has_pseudoknot,
@@ -23,14 +24,21 @@ from .pair_files import (
     write_structures,
 )
 from .pair_metrics import mean_pair_metrics, pair_metrics
+from .trace_files import Trace, read_trace, write_trace
+from .trace_viewer import write_viewer
 
 __all__ = [
     "SecondaryStructure",
+    "Trace",
+    "best_tm_score",
     "decode_pairs",
     "format_bpseq",
     "format_ct",
     "format_dbn",
     "has_pseudoknot",
+    "kabsch",
+    "lddt",
+    "mark_missing",
     "mean_pair_metrics",
     "normalise_pairs",
     "pair_metrics",
@@ -43,8 +51,15 @@ __all__ = [
     "parse_st",
     "partners_to_pairs",
     "read_structures",
+    "read_trace",
+    "rmsd",
     "structure_confidence",
+    "superpose",
+    "tm_d0",
+    "tm_score",
     "unpaired_probabilities",
     "write_dotbracket",
     "write_structures",
+    "write_trace",
+    "write_viewer",
 ]
