@@ -58,7 +58,9 @@ class TestTriangleUpdate:
     @pytest.mark.parametrize("direction", ["outgoing", "ingoing"])
     @pytest.mark.parametrize("axis", [None, 1, 2])
     @pytest.mark.parametrize("scaled", [False, True])
-    def test_equals_the_module(self, block_size_of, direction, size, axis, scaled):
+    @pytest.mark.parametrize("kept", [0, 1 << 20])
+    def test_equals_the_module(self, monkeypatch, block_size_of, direction, size, axis, scaled, kept):
+        monkeypatch.setattr(pair_blocks, "_KEPT_FACTORS_BYTES", kept)
         batch, length, channels, block_size = size
         module = _fill(TriangleUpdate(channels, direction))
         pair_states = _random(batch, length, length, channels)
@@ -71,8 +73,9 @@ class TestTriangleUpdate:
 
     @pytest.mark.parametrize("length", [5, 100])
     @pytest.mark.parametrize("direction", ["outgoing", "ingoing"])
-    def test_float32(self, direction, length):
-        """Long enough for the float32 products to go to oneDNN matrix by matrix."""
+    def test_float32(self, monkeypatch, direction, length):
+        """At length 100 the float32 products go to oneDNN matrix by matrix."""
+        monkeypatch.setattr(pair_blocks, "_LARGE_LENGTH", 64)
         module = _fill(TriangleUpdate(8, direction)).float()
         pair_states = _random(2, length, length, 8, dtype=torch.float32)
         output = triangle_update(module, pair_states, block_size=300)

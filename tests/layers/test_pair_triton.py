@@ -172,13 +172,15 @@ class TestSteps:
         assert len(launched) == 3
         torch.testing.assert_close(pair_states, expected, atol=1e-5, rtol=1e-5)
 
-    def test_states_with_gaps(self, launched):
+    @pytest.mark.parametrize(("kept", "launches"), [(0, 9), (1 << 20, 6)], ids=["factors again", "factors kept"])
+    def test_states_with_gaps(self, monkeypatch, launched, kept, launches):
+        monkeypatch.setattr(pair_blocks, "_KEPT_FACTORS_BYTES", kept)
         module, states = _fill(TriangleUpdate(16, "outgoing")), _random(BATCH, 16, LENGTH, LENGTH)
         for pair_states in (states.permute(0, 2, 3, 1), _states(40)[..., 3:19], _random(1, LENGTH, LENGTH, 16)):
             pair_states = pair_states.expand(BATCH, -1, -1, -1).detach().requires_grad_()
             output = triangle_update(module, pair_states, kernels="triton")
             _check(output, pair_states + module(pair_states), [pair_states], 3e-6)
-        assert len(launched) == 9  # the factors twice: the backward computes them again
+        assert len(launched) == launches  # a third for each state where the backward computes the factors again
 
     def test_nan_stays(self):
         """A state that has diverged is not hidden by the rectifier."""
