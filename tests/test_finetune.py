@@ -115,6 +115,15 @@ def test_a_resumed_run_has_the_same_losses(base, tmp_path):
     assert len(losses(whole)) == 4
 
 
+def test_the_best_checkpoint_is_chosen_by_the_task(base, tmp_path):
+    table = write_table(tmp_path / "table.parquet", "structure")
+    best = {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 2}
+    assert run(arguments("structure", base, table, tmp_path / "run", **best)) == 0
+    state = json.loads((tmp_path / "run" / "checkpoint-4" / "trainer_state.json").read_text())
+    scores = {entry["step"]: entry["eval_f1"] for entry in state["log_history"] if "eval_f1" in entry}
+    assert state["best_metric"] == max(scores.values())
+
+
 def test_yaml_file_with_options_after_it(base, tmp_path):
     table = write_table(tmp_path / "table.parquet", "degradation")
     recipe = tmp_path / "run.yaml"

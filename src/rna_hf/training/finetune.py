@@ -50,7 +50,8 @@ def finetune(
     datasets = load_splits(data_arguments, task, training_arguments.seed)
     model, tokenizer = load_model(model_arguments, task)
     metrics = task.metrics(model.config)
-    if training_arguments.load_best_model_at_end and training_arguments.metric_for_best_model is None:
+    # TrainingArguments puts "loss" where nothing was said; who wants the loss says "eval_loss".
+    if training_arguments.load_best_model_at_end and training_arguments.metric_for_best_model == "loss":
         training_arguments.metric_for_best_model = task.best
         training_arguments.greater_is_better = task.greater_is_better
     train = Augmented(
