@@ -275,15 +275,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         "cases": [],
     }
     if arguments.only:
-        report |= {"cases": json.loads((RESULTS / "speed.json").read_text(encoding="utf-8"))["cases"]}
+        report = json.loads((RESULTS / "speed.json").read_text(encoding="utf-8")) | {"rounds": rounds}
         cases, alone = (tuple(case for case in part if case.task == arguments.only) for part in (cases, alone))
     _add(report, measure(cases, peer, rounds, arguments.runs, threads))
     if not arguments.quick:
         _add(report, measure(alone, None, 1, 1, threads))
-        report["matrix_rate"] = _run(Path(sys.executable), "--work", "rate", threads=threads)
-        forward = next(row for row in report["cases"] if row["name"] == Case("forward", 512).name)
-        report["fraction_of_matrix_rate"] = forward_operations(512) / forward["ours"]["seconds"] / report["matrix_rate"]
-        report["training_memory"] = training_memory((128, 256, 384, 512), threads)
+        if arguments.only != "train":
+            rate = _run(Path(sys.executable), "--work", "rate", threads=threads)
+            forward = next(row for row in report["cases"] if row["name"] == Case("forward", 512).name)
+            report["matrix_rate"] = rate
+            report["fraction_of_matrix_rate"] = forward_operations(512) / forward["ours"]["seconds"] / rate
+        if arguments.only != "forward":
+            report["training_memory"] = training_memory((128, 256, 384, 512), threads)
         _write(report)
     print(markdown(report))
     return 0
