@@ -172,6 +172,18 @@ def test_what_is_refused(change, message, base, tmp_path, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "package"), [({"lora_rank": 2}, "peft"), ({"optimizer": "ranger"}, "pytorch-optimizer")], ids=str
+)
+def test_a_missing_extra_is_named(option, package, base, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    table = write_table(tmp_path / "table.parquet", "reactivity")
+    assert run(arguments("reactivity", base, table, tmp_path / "run", **option)) == 1
+    message = capsys.readouterr().err
+    assert f"needs the package {package}: pip install 'rna-hf[train]'" in message
+    assert "please report" not in message
+
+
 EXAMPLE = {"sequence": "ACGU", "labels": [[1.0], [2.0], [3.0], [4.0]], "pairs": [[0, 3], [1, 2]]}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -197,6 +199,24 @@ PROBLEM_TYPES = {
     "multi_label_classification": masked_bce,
     "single_label_classification": masked_cross_entropy,
 }
+
+
+def problem_type_of(config: Any) -> str:
+    """Return a configuration's problem type, by default "regression" for one label, else single-label classification.
+
+    It never comes from a batch.
+
+    Args:
+        config: with `problem_type` and `num_labels`.
+
+    Raises:
+        ValueError: if the problem type is none of `PROBLEM_TYPES`.
+    """
+    default = "regression" if config.num_labels == 1 else "single_label_classification"
+    problem_type: str = config.problem_type or default
+    if problem_type not in PROBLEM_TYPES:
+        raise ValueError(f"problem_type is {problem_type!r}: choose one of {', '.join(PROBLEM_TYPES)}")
+    return problem_type
 
 
 def _check_shapes(predictions: Tensor, labels: Tensor) -> None:

@@ -78,7 +78,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         return 1
     except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
         return _fail(_describe(error), 2, shows_traceback)
-    except (OSError, MemoryError, FloatingPointError) as error:
+    except (OSError, MemoryError, FloatingPointError, ImportError) as error:  # ImportError: an extra is missing
         return _fail(_describe(error), 1, shows_traceback)
     except Exception as error:  # the last net: a user never gets a traceback unasked
         message = f"unexpected {type(error).__name__}: {_describe(error)} (--debug shows where; please report it)"

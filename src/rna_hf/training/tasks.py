@@ -17,6 +17,7 @@ from ..data.collators import (
     DataCollatorForReactivity,
     DataCollatorForSequences,
 )
+from ..losses import problem_type_of
 from .metrics import channel_metrics, is_measured, pearson_r, spearman_r
 
 
@@ -175,8 +176,7 @@ class ClassMetrics(BatchMetrics):
     def __init__(self, config: Any):
         super().__init__()
         self.num_labels = config.num_labels
-        default = "regression" if config.num_labels == 1 else "single_label_classification"
-        self.problem_type = config.problem_type or default
+        self.problem_type = problem_type_of(config)
 
     def reduce(self, values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.problem_type == "single_label_classification":

@@ -31,7 +31,6 @@ from ...layers.pair import (
 )
 from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
 from ...losses import (
-    PROBLEM_TYPES,
     coordinate_loss,
     ignore_padding,
     is_measured,
@@ -40,6 +39,7 @@ from ...losses import (
     masked_mae,
     masked_mse,
     mcrmse,
+    problem_type_of,
     task_loss,
 )
 from ...outputs import (
@@ -760,11 +760,7 @@ class _RibonanzaNetForLabels(RibonanzaNetPreTrainedModel):
     def __init__(self, config: RibonanzaNetConfig, in_features: int):
         super().__init__(config)
         self.num_labels = int(config.num_labels or 1)
-        self.problem_type = config.problem_type or (
-            "regression" if self.num_labels == 1 else "single_label_classification"
-        )
-        if self.problem_type not in PROBLEM_TYPES:
-            raise ValueError(f"problem_type is {self.problem_type!r}: choose one of {', '.join(PROBLEM_TYPES)}")
+        self.problem_type = problem_type_of(config)
         self.model = RibonanzaNetModel(config)
         self.dropout = nn.Dropout(config.head_dropout)
         self.head = nn.Linear(in_features, self.num_labels)
