@@ -26,7 +26,7 @@ from torch import Tensor
 
 from rna_hf import RibonanzaNetForReactivity, convert_ribonanzanet
 from rna_hf.layers.pair import OuterProductMean
-from rna_hf.models.ribonanzanet.convert_ribonanzanet import key_table
+from rna_hf.models.ribonanzanet.original_ribonanzanet import key_table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT_GOLDEN = REPOSITORY.parent / "shared" / "golden"

@@ -1,4 +1,4 @@
-"""`rna-hf convert`: turn an original checkpoint into a folder that Auto classes open."""
+"""`rna-hf convert`: turn checkpoints of other formats into folders that Auto classes open, and back."""
 
 from __future__ import annotations
 
@@ -27,19 +27,44 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
     parser = argparse.ArgumentParser(
         prog="rna-hf convert",
-        description="Convert an original checkpoint into a folder with config, weights and tokenizer.",
-        epilog="example: rna-hf convert ribonanzanet --checkpoint RibonanzaNet.pt --config pairwise.yaml "
-        "--output ribonanzanet --set fix_attention_mask=true",
+        description="Convert a checkpoint of the original, or a folder in the format of the package multimolecule,\n"
+        "into a folder with config, weights and tokenizer; or such a folder into the original's format.",
+        epilog="""examples:
+  rna-hf convert ribonanzanet --checkpoint RibonanzaNet.pt --config pairwise.yaml --output ribonanzanet
+  rna-hf convert ribonanzanet --checkpoint multimolecule-folder --output ribonanzanet --set fix_attention_mask=true
+  rna-hf convert ribonanzanet --checkpoint ribonanzanet --to original --output RibonanzaNet.pt""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("architecture", choices=["ribonanzanet"])
-    parser.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help=".pt or .safetensors")
-    parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="the original's YAML or JSON")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="the original's .pt or .safetensors, or a folder with config.json and model.safetensors",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="the original's YAML or JSON; a folder has its own config"
+    )
+    parser.add_argument(
+        "--output",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="folder to write; with --to original a .pt file, beside which its configuration is written as .yaml",
+    )
+    parser.add_argument(
+        "--to",
+        choices=["rna_hf", "original"],
+        default="rna_hf",
+        help="rna_hf (default) writes a folder that transformers opens, original a file that the original's code opens",
+    )
     parser.add_argument(
         "--head",
         metavar="NAME",
-        help="reactivity, degradation, dropout, structure, 3d or none; by default what the checkpoint's names and "
-        "columns tell, which is not enough for read counts (dropout) and for coordinates in a plain decoder (3d)",
+        help="of the original's .pt: reactivity, degradation, dropout, structure, 3d or none; by default what its "
+        "names and columns tell, which is not enough for read counts (dropout) and for coordinates in a plain decoder "
+        "(3d)",
     )
     parser.add_argument(
         "--set",
@@ -56,10 +81,19 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    from ..models.ribonanzanet.convert_ribonanzanet import convert_ribonanzanet
+    if arguments.to == "original":
+        if arguments.config or arguments.head or arguments.settings:
+            raise ValueError(
+                "--config, --head and --set don't go with --to original: the checkpoint is written as it is"
+            )
+        from ..models.ribonanzanet.convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
 
-    folder = convert_ribonanzanet(
-        arguments.checkpoint, arguments.config, arguments.output, dict(arguments.settings), arguments.head
-    )
-    print(f"wrote {folder}; opened again and checked")
+        written = convert_ribonanzanet_to_original(arguments.checkpoint, arguments.output)
+    else:
+        from ..models.ribonanzanet.convert_ribonanzanet import convert_ribonanzanet
+
+        written = convert_ribonanzanet(
+            arguments.checkpoint, arguments.config, arguments.output, dict(arguments.settings), arguments.head
+        )
+    print(f"wrote {written}; opened again and checked")
     return 0

@@ -15,6 +15,7 @@ import rna_hf
 from rna_hf import AutoModelForReactivity, RibonanzaNetForReactivity, RibonanzaNetModel, convert_ribonanzanet
 from rna_hf.cli.convert import parse_setting
 from rna_hf.cli.main import run
+from rna_hf.models.ribonanzanet.convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -302,3 +303,117 @@ class TestFineTunedOriginals:
             self.convert(original, "four", tmp_path / "wrong", head="3d")
         with pytest.raises(ValueError, match="ct_predictor"):
             self.convert(original, "3d", tmp_path / "wrong", head="structure")
+
+
+class TestToOriginal:
+    @pytest.mark.parametrize("triangular", ["notri", "tri"])
+    @pytest.mark.parametrize(
+        ("head", "kind"),
+        [
+            ("reactivity", "reactivity"),
+            ("reactivity", "four"),
+            ("degradation", "degradation"),
+            ("dropout", "reads"),
+            ("structure", "structure"),
+            ("3d", "3d"),
+            ("none", "base"),
+        ],
+    )
+    def test_round_trip_is_equal_bit_for_bit(self, tmp_path, head, kind, triangular):
+        weights = load_file(GOLDEN / f"ribonanzanet_{triangular}_weights.safetensors")
+        config = json.loads((GOLDEN / f"ribonanzanet_{triangular}_weights.json").read_text())["config"]
+        files = weights, config, tmp_path / "RibonanzaNet.pt", tmp_path / "pairwise.yaml"
+        weights = _fine_tuned(files, kind)
+        if head in ("3d", "none"):
+            # The 3D fine-tune doesn't use the decoder that it inherits, and ours leaves it out.
+            weights = {name: tensor for name, tensor in weights.items() if not name.startswith("decoder.")}
+        torch.save(weights, files[2])
+        folder = convert_ribonanzanet(files[2], _without_classes(files), tmp_path / "ours", head=head)
+        written = convert_ribonanzanet_to_original(folder, tmp_path / "back" / "RibonanzaNet.pt")
+        again = torch.load(written, weights_only=True)
+        assert set(again) == set(weights)
+        for name, tensor in weights.items():
+            assert torch.equal(again[name], tensor), name
+        content = yaml.safe_load(written.with_suffix(".yaml").read_text())
+        assert content == config | {"nclass": len(weights["decoder.weight"]) if "decoder.weight" in weights else 2}
+        # And once more: the two files are all that the way to ours needs.
+        folder = convert_ribonanzanet(written, written.with_suffix(".yaml"), tmp_path / "ours again", head=head)
+        again = load_file(folder / "model.safetensors")
+        first = load_file(tmp_path / "ours" / "model.safetensors")
+        assert set(again) == set(first)
+        assert all(torch.equal(again[name], tensor) for name, tensor in first.items())
+
+    def test_coordinates_in_the_decoder_come_back_as_their_predictor(self, original, tmp_path):
+        weights = _fine_tuned(original, "3d in the decoder")
+        folder = convert_ribonanzanet(original[2], _without_classes(original), tmp_path / "ours", head="3d")
+        again = torch.load(convert_ribonanzanet_to_original(folder, tmp_path / "back.pt"), weights_only=True)
+        assert torch.equal(again["xyz_predictor.weight"], weights["decoder.weight"])
+        assert "decoder.weight" not in again
+
+    def test_command_line(self, original, tmp_path, capsys):
+        weights, _, checkpoint, config_file = original
+        folder = convert_ribonanzanet(checkpoint, config_file, tmp_path / "ours", {"fix_attention_mask": True})
+        arguments = ["convert", "ribonanzanet", "--checkpoint", str(folder), "--to", "original"]
+        written = tmp_path / "back.pt"
+        assert run([*arguments, "--output", str(written)]) == 0
+        assert str(written) in capsys.readouterr().out
+        assert torch.equal(torch.load(written, weights_only=True)["decoder.bias"], weights["decoder.bias"])
+        # The file holds no more than its tensors.
+        assert written.stat().st_size < checkpoint.stat().st_size * 1.1
+        before = written.read_bytes()
+        for options, message in (
+            (["--output", str(written)], "back.pt exists: name another output"),
+            (["--output", str(tmp_path / "back")], "does not end in .pt"),
+            (["--output", str(tmp_path / "new.pt"), "--head", "none"], "don't go with --to original"),
+        ):
+            assert run([*arguments, *options]) == 2
+            error = capsys.readouterr().err
+            assert message in error
+            assert len(error.strip().splitlines()) == 1
+        assert written.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        ("model_class", "settings", "message"),
+        [
+            (rna_hf.RibonanzaNetForMaskedLM, {}, "class RibonanzaNetForMaskedLM, which the original has not"),
+            (rna_hf.RibonanzaNetForTertiaryStructure, {"coordinate_head": "pair"}, "has coordinate_head 'pair'"),
+            (RibonanzaNetModel, {"fix_attention_residual": True}, "the original has False always"),
+            (RibonanzaNetModel, {"outer_product_size": 8}, "the original has 32 always"),
+            (RibonanzaNetModel, {"intermediate_size": 48}, "the original has 64 always"),
+            (RibonanzaNetModel, {"bos_token_id": 7}, "has bos_token_id 7"),
+            (
+                RibonanzaNetModel,
+                {"use_triangular_attention": True, "num_triangle_attention_heads": 2},
+                "the original has 4 always",
+            ),
+        ],
+    )
+    def test_what_the_original_has_not_is_refused(self, tmp_path, model_class, settings, message):
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "pair_hidden_size": 8}
+        model_class(rna_hf.RibonanzaNetConfig(**(sizes | settings))).save_pretrained(tmp_path / "ours")
+        with pytest.raises(ValueError, match=message):
+            convert_ribonanzanet_to_original(tmp_path / "ours", tmp_path / "back.pt")
+        assert [path.name for path in tmp_path.iterdir()] == ["ours"]
+
+    def test_broken_checkpoints_are_refused(self, original, tmp_path):
+        _, _, checkpoint, config_file = original
+        with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
+            convert_ribonanzanet_to_original(tmp_path / "nowhere", tmp_path / "back.pt")
+        folder = convert_ribonanzanet(checkpoint, config_file, tmp_path / "ours")
+        weights = load_file(folder / "model.safetensors")
+        del weights["head.bias"]
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match=r"lacks weights: head\.bias"):
+            convert_ribonanzanet_to_original(folder, tmp_path / "back.pt")
+        (folder / "config.json").write_text('{"model_type": "ribonanzanet", "pairwise_size": 8}')
+        with pytest.raises(ValueError, match="is no RibonanzaNet checkpoint of rna_hf"):
+            convert_ribonanzanet_to_original(folder, tmp_path / "back.pt")
+        assert not (tmp_path / "back.pt").exists()
+
+
+def test_settings_that_need_other_parameters_are_refused(original, tmp_path):
+    _fine_tuned(original, "3d")
+    with pytest.raises(ValueError, match="can't hold what the settings ask for"):
+        convert_ribonanzanet(original[2], _without_classes(original), tmp_path / "out", {"coordinate_head": "pair"})
+    with pytest.raises(ValueError, match="needs the original's configuration as well"):
+        convert_ribonanzanet(original[2], None, tmp_path / "out")
