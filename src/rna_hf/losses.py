@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .layers.distance_geometry import handedness, pair_distances
+
 IGNORED_LABEL = -100.0
 """Stands for "not measured" beside NaN. The Trainer counts items as `labels != -100`, so collators write this value."""
 
@@ -149,7 +151,7 @@ def coordinate_loss(coordinates: Tensor, labels: Tensor, num_items: Tensor | int
         As `masked_mae`.
     """
     _check_shapes(coordinates, labels)
-    resolved = ~(labels.isnan().any(-1) | (labels == IGNORED_LABEL).all(-1))
+    resolved = _is_resolved(labels)
     coordinates, labels = coordinates.float(), torch.where(resolved[..., None], labels.float(), 0.0)
     losses, counts = [], resolved.sum(1)
     for predicted, native, known in zip(coordinates, labels, resolved):
@@ -157,16 +159,50 @@ def coordinate_loss(coordinates: Tensor, labels: Tensor, num_items: Tensor | int
         if len(predicted) == 0:
             losses.append(coordinates.sum() * 0.0)
             continue
-        distance_error = (_distances(predicted) - _distances(native)).abs().mean()
+        distance_error = (pair_distances(predicted) - pair_distances(native)).abs().mean()
         predicted, native = predicted - predicted.mean(0), native - native.mean(0)
         losses.append((distance_error + (predicted - native @ _rotation(native, predicted.detach())).abs().mean()) / 10)
     total = 3 * counts.sum() if num_items is None else torch.as_tensor(num_items, device=counts.device)
     return (torch.stack(losses) * 3 * counts).sum() / total.clamp(min=1)
 
 
-def _distances(points: Tensor) -> Tensor:
-    """All distances (N, N) between points (N, 3); 1e-3 at least, where the slope would be infinite."""
-    return ((points[:, None] - points[None]).square().sum(-1) + 1e-6).sqrt()
+def distance_loss(
+    distances: Tensor, log_scales: Tensor, turns: Tensor, labels: Tensor, num_items: Tensor | int | None = None
+) -> Tensor:
+    """Negative log-likelihood of a native's distances, plus the squared error of its handedness along the chain.
+
+    The logarithm of a distance has a Laplace distribution around that of the predicted one, so that errors count in
+    proportion. An RNA's loss is the mean over its pairs and the mean over its turns; RNAs are weighted as in
+    `coordinate_loss`.
+
+    Args:
+        distances: (B, L, L), predicted medians, angstrom.
+        log_scales: (B, L, L), natural logarithm of the distribution's scale.
+        turns: (B, L), predicted handedness, see `rna_hf.layers.distance_geometry.handedness`.
+        labels: (B, L, 3), angstrom; rows of NaN or -100 where not resolved.
+        num_items: as in `coordinate_loss`.
+
+    Returns:
+        As `masked_mae`.
+    """
+    resolved = _is_resolved(labels)
+    native = torch.where(resolved[..., None], labels.float(), 0.0)
+    known = (resolved[:, :, None] & resolved[:, None]).triu(1)
+    error = (distances.float().clamp(min=1e-3).log() - pair_distances(native).log()).abs()
+    likelihood = torch.where(known, error * torch.exp(-log_scales.float()) + log_scales.float(), 0.0)
+    native_turns = handedness(torch.where(resolved[..., None], labels.float(), torch.nan))
+    turning = ~native_turns.isnan()
+    turn_error = torch.where(turning, (turns.float() - native_turns.nan_to_num()).square(), 0.0)
+    losses = likelihood.sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
+    losses = losses + turn_error.sum(1) / turning.sum(1).clamp(min=1)
+    counts = 3 * resolved.sum(1)
+    total = counts.sum() if num_items is None else torch.as_tensor(num_items, device=counts.device)
+    return (losses * counts).sum() / total.clamp(min=1)
+
+
+def _is_resolved(labels: Tensor) -> Tensor:
+    """Return where a nucleotide's coordinates (..., 3) are known."""
+    return ~(labels.isnan().any(-1) | (labels == IGNORED_LABEL).all(-1))
 
 
 @torch.no_grad()

@@ -115,7 +115,11 @@ class TertiaryStructureOutput(ModelOutput):
 
     Attributes:
         loss: scalar, when labels were given.
-        coordinates: (B, L, 3), position of each nucleotide's atom C1', angstrom, in a frame of no meaning.
+        coordinates: (B, L, 3), position of each nucleotide's atom C1', angstrom, in a frame of no meaning;
+            None in training mode where the head reads the pair state.
+        distances: (B, L, L), between these atoms, angstrom, where the head reads the pair state.
+        log_scales: (B, L, L), natural logarithm of the relative error to expect of a distance; as `distances`.
+        turns: (B, L), handedness of the chain, -1..1, positive where it turns right; as `distances`.
         hidden_states: see `PairTrackModelOutput`.
         pair_states: see `PairTrackModelOutput`.
         attentions: see `PairTrackModelOutput`.
@@ -123,6 +127,9 @@ class TertiaryStructureOutput(ModelOutput):
 
     loss: Tensor | None = None
     coordinates: Tensor | None = None
+    distances: Tensor | None = None
+    log_scales: Tensor | None = None
+    turns: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     pair_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None

@@ -12,13 +12,48 @@ import pytest
 import torch
 from transformers_tests import load
 
-from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetModel
+from rna_hf import (
+    RibonanzaNetConfig,
+    RibonanzaNetForContactPrediction,
+    RibonanzaNetForDegradation,
+    RibonanzaNetForMaskedLM,
+    RibonanzaNetForReactivity,
+    RibonanzaNetForSecondaryStructure,
+    RibonanzaNetForSequenceClassification,
+    RibonanzaNetForSequenceDropout,
+    RibonanzaNetForTertiaryStructure,
+    RibonanzaNetForTokenClassification,
+    RibonanzaNetModel,
+)
 
 # The mixins use marks of transformers' own pytest settings, which `--strict-markers` would refuse here.
 with mock.patch.object(pytest, "mark", pytest.MarkGenerator(_ispytest=True)):
     modeling_common = load("test_modeling_common")
     training_common = load("test_training_mixin")
 configuration_common = load("test_configuration_common")
+
+# Head -> the axes of its labels (B batch, L length), and how many numbers each has, or that it is a class.
+LABELS = {
+    RibonanzaNetForReactivity: ("BL", 2),
+    RibonanzaNetForDegradation: ("BL", 5),
+    RibonanzaNetForSequenceDropout: ("B", 2),
+    RibonanzaNetForSecondaryStructure: ("BLL", None),
+    RibonanzaNetForTertiaryStructure: ("BL", 3),
+    RibonanzaNetForContactPrediction: ("BLL", "class"),
+    RibonanzaNetForSequenceClassification: ("B", "class"),
+    RibonanzaNetForTokenClassification: ("BL", "class"),
+    RibonanzaNetForMaskedLM: ("BL", "class"),
+}
+
+
+def make_labels(model_class, batch, length):
+    """Random labels of a head, between 0 and 1; classes are 0 and 1."""
+    axes, values = LABELS[model_class]
+    shape = [batch if axis == "B" else length for axis in axes]
+    generator = torch.Generator().manual_seed(1)
+    if values == "class":
+        return torch.randint(0, 2, shape, generator=generator)
+    return torch.rand(*shape, *([values] if values else []), generator=generator)
 
 
 class RibonanzaNetModelTester:
@@ -62,6 +97,7 @@ class RibonanzaNetModelTester:
 class _RibonanzaNetTests(modeling_common.ModelTesterMixin, training_common.TrainingTesterMixin):
     model_tester = None
     all_model_classes = (RibonanzaNetModel, RibonanzaNetForReactivity)
+    trained_class = RibonanzaNetForReactivity
     options: dict = {}
     # Only files with a recent copyright line are tested otherwise.
     test_can_init_all_missing_weights_before_2023 = True
@@ -87,20 +123,19 @@ class _RibonanzaNetTests(modeling_common.ModelTesterMixin, training_common.Train
     def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
         """Add labels, which no mapping of transformers knows of, to those of the mixin."""
         inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels=return_labels)
-        if return_labels and model_class is RibonanzaNetForReactivity:
-            generator = torch.Generator().manual_seed(1)
-            inputs["labels"] = torch.rand(*inputs["input_ids"].shape, 2, generator=generator)
+        if return_labels and model_class in LABELS:
+            inputs["labels"] = make_labels(model_class, *inputs["input_ids"].shape)
         return inputs
 
     def _get_trainable_model_class(self):
         """The first class, the mixin's choice, has no loss."""
-        return RibonanzaNetForReactivity
+        return self.trained_class
 
     def _create_text_training_batch(self, batch_size, seq_length, vocab_size):
-        """The mixin's labels are tokens; ours are reactivities."""
+        """The mixin's labels are tokens; ours are those of the head, the same for each row as its tokens are."""
         batch = super()._create_text_training_batch(batch_size, seq_length, vocab_size)
-        generator = torch.Generator().manual_seed(1)
-        return batch | {"labels": torch.rand(1, seq_length, 2, generator=generator).repeat(batch_size, 1, 1)}
+        labels = make_labels(self.trained_class, 1, seq_length)
+        return batch | {"labels": labels.repeat(batch_size, *[1] * (labels.dim() - 1))}
 
     def test_config(self):
         self.config_tester.run_common_tests()
@@ -133,3 +168,11 @@ class TestFixed(_RibonanzaNetTests, unittest.TestCase):
 
 class TestTriangularAttention(_RibonanzaNetTests, unittest.TestCase):
     options = {"use_triangular_attention": True, "fix_attention_mask": True, "padding_quirk": "bool"}
+
+
+class TestHeads(_RibonanzaNetTests, unittest.TestCase):
+    """The other heads, on the fixed model."""
+
+    all_model_classes = (RibonanzaNetModel, *(head for head in LABELS if head is not RibonanzaNetForReactivity))
+    trained_class = RibonanzaNetForMaskedLM
+    options = TestFixed.options

@@ -6,6 +6,7 @@ import transformers
 
 import rna_hf
 from rna_hf import RibonanzaNetConfig
+from rna_hf.layers.distance_geometry import pair_distances
 
 TINY = {
     "hidden_size": 32,
@@ -24,7 +25,8 @@ HEADS = {
     "SequenceDropout": ({}, "logits", 0, 2),
     "SecondaryStructure": ({"predict_reactivity": True}, "logits", 2, None),
     "TertiaryStructure": ({}, "coordinates", 1, 3),
-    "TertiaryStructure-pair": ({"coordinate_head": "pair"}, "coordinates", 1, 3),
+    # Its coordinates follow from these, see `TestTertiaryStructureFromPairs`.
+    "TertiaryStructure-pair": ({"coordinate_head": "pair"}, "distances", 2, None),
     "ContactPrediction": ({"num_labels": 3, "problem_type": "regression"}, "logits", 2, 3),
     "ContactPrediction-classes": ({"num_labels": 3}, "logits", 2, "class"),
     "SequenceClassification": ({"num_labels": 3}, "logits", 0, "class"),
@@ -39,6 +41,8 @@ HEADS = {
     "TokenClassification-many": ({"num_labels": 2, "problem_type": "multi_label_classification"}, "logits", 1, 2),
     "MaskedLM": ({}, "logits", 1, "class"),
 }
+# Axes of length and values per entry of the labels, where they differ from those of the output.
+LABELS = {"TertiaryStructure-pair": (1, 3)}
 
 
 def make(name, implementation="sdpa", **changes):
@@ -57,7 +61,7 @@ def batch(lengths=LENGTHS, width=None):
 
 def labels_for(name, lengths=LENGTHS, width=None, unknown=0.25):
     """Labels of every RNA, drawn for its length alone, some of them unknown; -100 at padding."""
-    _, _, axes, values = HEADS[name]
+    axes, values = LABELS.get(name, HEADS[name][2:])
     length = width or max(lengths)
     rows = []
     for number in lengths:
@@ -156,7 +160,8 @@ def test_gradient_reaches_every_parameter(name):
     model = make(name, label_range=None).train()
     model(*batch(), labels=labels_for(name, unknown=0)).loss.backward()
     assert not [n for n, parameter in model.named_parameters() if parameter.grad is None and "reactivity_head" not in n]
-    assert model.head.weight.grad.abs().sum() > 0
+    head = model.distance_head if name == "TertiaryStructure-pair" else model.head
+    assert head.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -245,6 +250,72 @@ class TestTertiaryStructure:
         torch.testing.assert_close(model(*batch(), labels=moved).loss, expected, atol=1e-5, rtol=1e-5)
         mirrored = labels * torch.tensor([1.0, 1.0, -1.0])
         assert (model(*batch(), labels=mirrored).loss - expected).abs() > 1e-3
+
+
+class TestTertiaryStructureFromPairs:
+    """The trace that is found from the distances."""
+
+    def test_it_is_the_same_alone_and_padded(self):
+        model = make("TertiaryStructure-pair")
+        with torch.no_grad():
+            together = model(*batch()).coordinates
+            for row, length in enumerate(LENGTHS):
+                alone = model(batch((length,))[0]).coordinates[0]
+                torch.testing.assert_close(together[row, :length], alone, atol=1e-2, rtol=0)
+                assert not together[row, length:].any()
+
+    def test_it_has_the_predicted_distances(self):
+        model = make("TertiaryStructure-pair")
+        with torch.no_grad():
+            found = model(batch((30,))[0])
+        errors = (pair_distances(found.coordinates) / found.distances - 1)[0]
+        assert errors.fill_diagonal_(0).abs().median() < 0.3
+
+    def test_training_mode_spares_it(self):
+        outputs = make("TertiaryStructure-pair").train()(*batch(), labels=labels_for("TertiaryStructure-pair"))
+        assert outputs.coordinates is None
+        assert outputs.loss > 0
+
+    def test_special_tokens_take_no_place_in_it(self):
+        model = make("TertiaryStructure-pair", bos_token_id=7, eos_token_id=8)
+        with torch.no_grad():
+            found = model(torch.tensor([[7, 0, 1, 2, 3, 0, 8]])).coordinates[0]
+        assert not found[[0, 6]].any()
+        torch.testing.assert_close(found[1:6].mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["TertiaryStructure", "TertiaryStructure-pair"])
+class TestSampledCoordinates:
+    def sample(self, name, *arguments, **options):
+        model = make(name, hidden_dropout=0.2)
+        return model, model.sample_coordinates(*arguments, **options)
+
+    def test_the_first_is_the_prediction_and_the_others_differ(self, name):
+        ids, mask = batch()
+        model, samples = self.sample(name, ids, mask, num_samples=3)
+        assert samples.shape == (4, 3, 11, 3)
+        with torch.no_grad():
+            torch.testing.assert_close(samples[:, 0], model(ids, mask).coordinates * mask[:, None, :, None][:, 0])
+        for first, second in ((0, 1), (0, 2), (1, 2)):
+            assert (samples[0, first] - samples[0, second]).abs().max() > 0.01
+        assert not model.training
+
+    def test_they_are_the_same_alone_and_again(self, name):
+        ids, mask = batch()
+        _, samples = self.sample(name, ids, mask, num_samples=2)
+        _, again = self.sample(name, ids, mask, num_samples=2)
+        assert torch.equal(samples, again)
+        _, alone = self.sample(name, batch((7,))[0], num_samples=2)
+        torch.testing.assert_close(samples[1, :, :7], alone[0], atol=1e-2, rtol=0)
+        _, other = self.sample(name, ids, mask, num_samples=2, seed=5)
+        assert (other[0, 1] - samples[0, 1]).abs().max() > 0.01
+
+    def test_wrong_calls_are_named(self, name):
+        model = make(name)
+        with pytest.raises(ValueError, match="num_samples is 0"):
+            model.sample_coordinates(*batch(), num_samples=0)
+        with pytest.raises(ValueError, match="evaluation mode"):
+            model.train().sample_coordinates(*batch())
 
 
 def test_problem_type_comes_from_the_configuration_alone():

@@ -51,8 +51,8 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         min_signal_to_noise: profiles under this signal-to-noise ratio don't count in the loss, where it is given.
         degradation_targets: names of the values that the degradation head predicts for each nucleotide, in order.
         predict_reactivity: the secondary structure head also predicts the reactivity of `channels`.
-        coordinate_head: what the 3D head reads: "sequence", the sequence state alone, as the original; or "pair", which
-            adds a turn of attention along the last pair state.
+        coordinate_head: what the 3D head reads: "sequence", the sequence state alone, as the original; or "pair", the
+            pair state, from which it predicts distances.
         head_dropout: probability of dropout before the head, where the head reads the pair state or classifies.
         training_max_length: longest sequence seen in training, nucleotides; used for a warning only.
         pad_token_id: id of padding; its embedding is zero and never trained.

@@ -20,6 +20,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from ...layers.attention import cancel_mixed_logits, eager_attention_forward, mask_padded_keys
+from ...layers.distance_geometry import embed_distances, typical_distances
 from ...layers.pair import (
     OuterProductMean,
     PairTransition,
@@ -32,6 +33,7 @@ from ...layers.pair import (
 from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
 from ...losses import (
     coordinate_loss,
+    distance_loss,
     ignore_padding,
     is_measured,
     masked_bce,
@@ -437,7 +439,7 @@ def mean_over(states: Tensor, keep: Tensor) -> Tensor:
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def shared_outputs(outputs: Any) -> dict[str, tuple[Tensor, ...] | None]:
+def shared_outputs(outputs: Any) -> dict[str, Any]:
     """Return what each head hands on from the base model's `PairTrackModelOutput`."""
     return {name: getattr(outputs, name) for name in ("hidden_states", "pair_states", "attentions")}
 
@@ -669,46 +671,28 @@ class RibonanzaNetForSecondaryStructure(RibonanzaNetPreTrainedModel):
         )
 
 
-class RibonanzaNetPairPooling(nn.Module):
-    """A turn of attention whose logits come from the pair state alone; it gathers both states for each nucleotide."""
-
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__()
-        self.num_heads = config.num_attention_heads
-        self.norm = nn.LayerNorm(config.pair_hidden_size)
-        self.pair_proj = nn.Linear(config.pair_hidden_size, self.num_heads)
-        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
-        gathered = config.hidden_size + self.num_heads * config.pair_hidden_size
-        self.up_proj = nn.Linear(gathered, config.hidden_size)
-        self.down_proj = nn.Linear(config.hidden_size, config.hidden_size)
-        self.out_norm = nn.LayerNorm(config.hidden_size)
-
-    def forward(self, hidden_states: Tensor, pair_states: Tensor, keep: Tensor) -> Tensor:
-        """Map (B, L, H) and (B, L, L, C) to (B, L, H); keep (B, L) is True at what is attended to."""
-        batch, length, size = hidden_states.shape
-        pair_states = self.norm(pair_states)
-        logits = mask_padded_keys(self.pair_proj(pair_states).permute(0, 3, 1, 2), keep)
-        weights = logits.softmax(-1)
-        values = self.v_proj(hidden_states).view(batch, length, self.num_heads, -1).transpose(1, 2)
-        of_sequence = (weights @ values).transpose(1, 2).reshape(batch, length, size)
-        of_pairs = torch.matmul(weights.transpose(1, 2), pair_states).reshape(batch, length, -1)
-        update = self.down_proj(nn.functional.gelu(self.up_proj(torch.cat([of_sequence, of_pairs], dim=-1))))
-        return self.out_norm(hidden_states + update)
+# Nucleotides of a stretch that moves together in a sampled structure.
+SAMPLED_STRETCH = 9
 
 
 class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
-    """RibonanzaNet with a linear head for the position of each nucleotide's atom C1'.
+    """RibonanzaNet with a head for the position of each nucleotide's atom C1'.
 
-    Source: the original's fine-tune `3D` (`xyz_predictor`), which reads the sequence state alone
-    (`coordinate_head="sequence"`). `coordinate_head="pair"` gathers the last pair state first.
+    `coordinate_head="sequence"` is the original's fine-tune `3D` (`xyz_predictor`), a linear map of the sequence state.
+    With "pair" the model predicts all distances, how sure it is of each, and the handedness along the chain;
+    `rna_hf.layers.distance_geometry` finds the trace that fits them best. It is found in evaluation mode only, since
+    the loss does not need it.
     """
 
     def __init__(self, config: RibonanzaNetConfig):
         super().__init__(config)
         self.model = RibonanzaNetModel(config)
         if config.coordinate_head == "pair":
-            self.pooling = RibonanzaNetPairPooling(config)
-        self.head = nn.Linear(config.hidden_size, 3)
+            self.dropout = nn.Dropout(config.head_dropout)
+            self.distance_head = nn.Linear(config.pair_hidden_size, 2)
+            self.handedness_head = nn.Linear(config.hidden_size, 1)
+        else:
+            self.head = nn.Linear(config.hidden_size, 3)
         self.post_init()
 
     @can_return_tuple
@@ -732,22 +716,118 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
             **kwargs: see `RibonanzaNetForReactivity.forward`; `num_items_in_batch` counts three for a nucleotide.
 
         Returns:
-            `TertiaryStructureOutput`; the loss is `rna_hf.losses.coordinate_loss`.
+            `TertiaryStructureOutput`; the loss is `rna_hf.losses.coordinate_loss`, with the pair state `distance_loss`.
         """
         num_items = kwargs.pop("num_items_in_batch", None)
         reads_pairs = self.config.coordinate_head == "pair"
         outputs = self._run(
             input_ids, attention_mask, inputs_embeds, output_pair_states, output_last_pair_state=reads_pairs, **kwargs
         )
-        hidden_states = outputs.last_hidden_state
-        if reads_pairs:
-            keep = self._nucleotides(hidden_states, None, attention_mask)
-            hidden_states = self.pooling(hidden_states, outputs.last_pair_state, keep)
-        coordinates = self.head(hidden_states)
-        loss = None
+        states = outputs.last_hidden_state
         if labels is not None:
-            loss = coordinate_loss(coordinates, ignore_padding(labels, attention_mask, coordinates.shape), num_items)
-        return TertiaryStructureOutput(loss=loss, coordinates=coordinates, **shared_outputs(outputs))
+            labels = ignore_padding(labels, attention_mask, (*states.shape[:2], 3))
+        if not reads_pairs:
+            coordinates = self.head(states)
+            loss = None if labels is None else coordinate_loss(coordinates, labels, num_items)
+            return TertiaryStructureOutput(loss=loss, coordinates=coordinates, **shared_outputs(outputs))
+
+        ratios, log_scales = self.distance_head(self.dropout(symmetrise(outputs.last_pair_state))).float().unbind(-1)
+        distances = typical_distances(states.shape[1], states.device) * ratios.clamp(-4, 4).exp()
+        log_scales = log_scales.clamp(-5, 2)
+        turns = self.handedness_head(states)[..., 0].float().tanh()
+        coordinates = None
+        if not self.training:
+            keep = self._nucleotides(states, input_ids, attention_mask)
+            coordinates = self._embed(distances, log_scales, turns, keep)
+        return TertiaryStructureOutput(
+            loss=None if labels is None else distance_loss(distances, log_scales, turns, labels, num_items),
+            coordinates=coordinates,
+            distances=distances,
+            log_scales=log_scales,
+            turns=turns,
+            **shared_outputs(outputs),
+        )
+
+    @torch.inference_mode()
+    def sample_coordinates(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, num_samples: int = 5, seed: int = 0
+    ) -> Tensor:
+        """Predict several different structures of each RNA.
+
+        The first is the model's prediction. The others differ by what the model is unsure of: with the pair state,
+        distances are drawn around the predicted ones, so that some come out more compact and others more open; without
+        it, dropout stays on. What is drawn depends on the seed and the number of the sample alone, not on the batch.
+
+        Args:
+            input_ids: see `RibonanzaNetModel.forward`.
+            attention_mask: see `RibonanzaNetModel.forward`.
+            num_samples: S, at least 1.
+            seed: of the draws.
+
+        Returns:
+            (B, S, L, 3), float32, angstrom; 0 at padding.
+
+        Raises:
+            ValueError: if the model is in training mode or `num_samples` is below 1.
+        """
+        if self.training:
+            raise ValueError("sample_coordinates is for a model in evaluation mode: call model.eval() first")
+        if num_samples < 1:
+            raise ValueError(f"num_samples is {num_samples}: at least 1 is needed")
+        outputs = self(input_ids=input_ids, attention_mask=attention_mask)
+        keep = self._nucleotides(outputs.coordinates, input_ids, attention_mask)
+        samples = outputs.coordinates.new_zeros(len(keep), num_samples, *outputs.coordinates.shape[1:]).float()
+        samples[:, 0] = outputs.coordinates * keep[..., None]
+        for number in range(1, num_samples):
+            if self.config.coordinate_head == "pair":
+                samples[:, number] = self._redraw(
+                    outputs.distances, outputs.log_scales, outputs.turns, keep, seed + number
+                )
+            else:
+                samples[:, number] = self._predict_with_dropout(input_ids, attention_mask, keep, seed + number)
+        return samples
+
+    def _predict_with_dropout(
+        self, input_ids: Tensor, attention_mask: Tensor | None, keep: Tensor, seed: int
+    ) -> Tensor:
+        """Predict RNA by RNA without padding, so that each gets the draws that it would get alone."""
+        visible = torch.ones_like(keep) if attention_mask is None else attention_mask != 0
+        coordinates = torch.zeros(*keep.shape, 3, device=keep.device)
+        self.train()
+        try:
+            for index, own in enumerate(visible):
+                with torch.random.fork_rng([own.device] if own.is_cuda else []):
+                    torch.manual_seed(seed)
+                    coordinates[index, own] = self(input_ids=input_ids[index : index + 1, own]).coordinates[0].float()
+        finally:
+            self.eval()
+        return coordinates * keep[..., None]
+
+    def _redraw(self, distances: Tensor, log_scales: Tensor, turns: Tensor, keep: Tensor, seed: int) -> Tensor:
+        """Find traces from distances that are drawn around the predicted ones."""
+        distances = distances.clone()
+        for index, own in enumerate(keep):
+            generator = torch.Generator().manual_seed(seed)
+            # One number makes the whole more compact or more open, and one for each stretch of the chain that stretch.
+            overall = torch.randn((), generator=generator)
+            places = torch.randn(int(own.sum()) + SAMPLED_STRETCH - 1, generator=generator)
+            places = places.unfold(0, SAMPLED_STRETCH, 1).sum(1) / math.sqrt(SAMPLED_STRETCH)
+            draws = (overall + (places[:, None] + places) / 2).flatten().to(distances.device)
+            square = own[:, None] & own
+            distances[index, square] *= (draws * log_scales[index, square].exp()).clamp(-1, 1).exp()
+        return self._embed(distances, log_scales, turns, keep)
+
+    @staticmethod
+    def _embed(distances: Tensor, log_scales: Tensor, turns: Tensor, keep: Tensor) -> Tensor:
+        """Find each RNA's trace from its own distances; 0 at padding, <bos> and <eos>."""
+        coordinates = distances.new_zeros(*keep.shape, 3)
+        for index, own in enumerate(keep):
+            square = own[:, None] & own
+            length = int(own.sum())
+            own_distances, own_scales = (part[index][square].view(length, length) for part in (distances, log_scales))
+            weights = (own_distances * own_scales.exp()).pow(-2)
+            coordinates[index, own] = embed_distances(own_distances, weights, turns[index, own])
+        return coordinates
 
 
 class _RibonanzaNetForLabels(RibonanzaNetPreTrainedModel):
