@@ -8,12 +8,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import transformers
+from datasets import Dataset
 from transformers import AutoTokenizer
 
 import rna_hf
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RnaTokenizerFast
 from rna_hf.cli.main import run
-from rna_hf.training.finetune import Augmented, window
+from rna_hf.training.arguments import parse_arguments
+from rna_hf.training.run_record import RECORD_FILE, make_record, write_record
+from rna_hf.training.tasks import TASKS
+from rna_hf.training.training_data import Augmented, choose_profiles, window
 
 HEADS = {
     "reactivity": "Reactivity",
@@ -21,7 +26,17 @@ HEADS = {
     "dropout": "SequenceDropout",
     "structure": "SecondaryStructure",
     "3d": "TertiaryStructure",
+    "sequence-classification": "SequenceClassification",
+    "token-classification": "TokenClassification",
+    "contact-prediction": "ContactPrediction",
+    "masked-lm": "MaskedLM",
 }
+
+
+def open_trained(task, folder):
+    """Open what a run wrote, by the task's Auto class."""
+    name = f"AutoModelFor{HEADS[task]}"
+    return (getattr(rna_hf, name, None) or getattr(transformers, name)).from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +63,17 @@ def write_table(path, task, count=24):
     for index in range(count):
         length = int(rng.integers(10, 24))
         row = {"id": str(index), "sequence": "".join(letters.choice("ACGU") for _ in range(length))}
-        if task == "structure":
+        if task in ("structure", "contact-prediction"):
             row["pairs"] = [[0, length - 1], [1, length - 2]]
         elif task == "3d":
             row["coordinates"] = np.cumsum(rng.normal(size=(length, 3)) * 4, axis=0).tolist()
         elif task == "dropout":
             row["labels"] = rng.integers(1, 500, 2).astype(float).tolist()
-        else:
+        elif task == "sequence-classification":
+            row["labels"] = index % 2
+        elif task == "token-classification":
+            row["labels"] = [int(letter in "GC") for letter in row["sequence"]]
+        elif task != "masked-lm":
             labels = rng.random((length, 5 if task == "degradation" else 2))
             labels[-2:] = np.nan
             row["labels"] = labels.tolist()
@@ -83,6 +102,10 @@ def arguments(kind, base, table, output, **options):
     return ["finetune", *(part for name, value in settings.items() for part in (f"--{name}", str(value)))]
 
 
+def test_every_task_is_tried():
+    assert set(HEADS) == set(TASKS)
+
+
 @pytest.mark.parametrize("task", HEADS)
 def test_each_task_from_a_table_to_a_checkpoint(task, base, tmp_path):
     table = write_table(tmp_path / "table.parquet", task)
@@ -91,7 +114,7 @@ def test_each_task_from_a_table_to_a_checkpoint(task, base, tmp_path):
     scores = json.loads((output / "scores.json").read_text())
     assert {"eval_loss", "test_loss"} <= set(scores)
     assert all(np.isfinite(value) for value in scores.values())
-    model = getattr(rna_hf, f"AutoModelFor{HEADS[task]}").from_pretrained(output)
+    model = open_trained(task, output)
     tokenizer = AutoTokenizer.from_pretrained(output)
     assert torch.isfinite(model(**tokenizer("GGGAAACCC", return_tensors="pt"))[0]).all()
     assert "test_loss" in (output / "README.md").read_text()
@@ -104,15 +127,66 @@ def losses(output):
     return [entry["loss"] for entry in state["log_history"] if "loss" in entry]
 
 
-def test_a_resumed_run_has_the_same_losses(base, tmp_path):
-    table = write_table(tmp_path / "table.parquet", "reactivity")
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("reactivity", {"optimizer": "adamw"}),
+        ("reactivity", {"optimizer": "ranger"}),
+        ("reactivity", {"lora_rank": 2}),
+        ("reactivity", {"train_sampling_strategy": "group_by_length", "max_steps": 16}),
+        ("masked-lm", {}),
+    ],
+    ids=str,
+)
+def test_a_resumed_run_has_the_same_losses(task, options, base, tmp_path):
+    table = write_table(tmp_path / "table.parquet", task)
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    schedule = {"lr_scheduler_type": "constant", "reverse_probability": 0.5}
-    assert run(arguments("reactivity", base, table, whole, **schedule)) == 0
-    assert run(arguments("reactivity", base, table, parted, **schedule | {"max_steps": 2})) == 0
-    assert run(arguments("reactivity", base, table, parted, **schedule)) == 0
+    schedule = {"lr_scheduler_type": "constant", "reverse_probability": 0.5} | options
+    assert run(arguments(task, base, table, whole, **schedule)) == 0
+    half = options.get("max_steps", 4) // 2
+    assert run(arguments(task, base, table, parted, **schedule | {"max_steps": half, "save_steps": half})) == 0
+    assert run(arguments(task, base, table, parted, **schedule)) == 0
     assert losses(parted) == pytest.approx(losses(whole), abs=1e-6)
-    assert len(losses(whole)) == 4
+    assert len(losses(whole)) == 2 * half
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "token-classification"}, "task was 'reactivity' and is 'token-classification' now"),
+        ({"model": "ribonanzanet-mini"}, "model was"),
+        ({"config": '{"hidden_dropout": 0.5}'}, "config was {} and is {'hidden_dropout': 0.5} now"),
+        ({"lora_rank": 2}, "lora_rank was 0 and is 2 now"),
+        ({"validation_fraction": 0.3}, "validation_fraction was 0.25 and is 0.3 now"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_folder_of_another_run_is_refused(change, message, base, tmp_path, capsys):
+    table = write_table(tmp_path / "table.parquet", "reactivity")
+    folder = tmp_path / "run"
+    (folder / "checkpoint-1").mkdir(parents=True)
+    model, data, training = parse_arguments(arguments("reactivity", base, table, folder)[1:])
+    write_record(folder / RECORD_FILE, make_record(model, data, training))
+    options = {"task": "reactivity", "model": base} | change
+    assert run(arguments(options.pop("task"), options.pop("model"), table, folder, **options)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert "name another output_dir" in error
+
+
+def test_a_folder_of_other_data_is_refused_and_of_moved_data_is_not(base, tmp_path, capsys):
+    table = write_table(tmp_path / "table.parquet", "reactivity")
+    folder = tmp_path / "run"
+    assert run(arguments("reactivity", base, table, folder, max_steps=2)) == 0
+    moved = table.rename(tmp_path / "moved.parquet")
+    assert run(arguments("reactivity", base, moved, folder, max_steps=2)) == 0
+    write_table(moved, "reactivity", count=25)
+    assert run(arguments("reactivity", base, moved, folder)) == 2
+    assert f"train_file {moved} had another content then" in capsys.readouterr().err
+    write_table(table, "reactivity", count=25)
+    assert run(arguments("reactivity", base, table, folder)) == 2
+    assert f"train_file was '{moved}' and is '{table}' now" in capsys.readouterr().err
 
 
 def test_the_best_checkpoint_is_chosen_by_the_task(base, tmp_path):
@@ -135,21 +209,95 @@ def test_yaml_file_with_options_after_it(base, tmp_path):
     assert not (tmp_path / "unused").exists()
 
 
-@pytest.mark.parametrize("task", ["degradation", "structure", "3d"])
+@pytest.mark.parametrize("task", HEADS)
 def test_lora_trains_adapters_and_merges_them(task, base, tmp_path):
     pytest.importorskip("peft")
     table = write_table(tmp_path / "table.parquet", task)
-    assert run(arguments(task, base, table, tmp_path / "run", lora_rank=2)) == 0
-    model = getattr(rna_hf, f"AutoModelFor{HEADS[task]}").from_pretrained(tmp_path / "run")
+    config = {"config": '{"coordinate_head": "pair"}'} if task == "3d" else {}
+    # The adapters' second factor begins at 0, so their first one moves from the second step on.
+    assert run(arguments(task, base, table, tmp_path / "run", lora_rank=2, max_steps=1, **config)) == 0
+    model = open_trained(task, tmp_path / "run")
     start = RibonanzaNetForReactivity.from_pretrained(base)
     assert not torch.equal(model.model.layers[0].up_proj.weight, start.model.layers[0].up_proj.weight)
     assert torch.equal(model.model.layers[0].conv.weight, start.model.layers[0].conv.weight)
 
 
-def test_ranger(base, tmp_path):
-    pytest.importorskip("pytorch_optimizer")
+def test_early_stopping(base, tmp_path):
     table = write_table(tmp_path / "table.parquet", "reactivity")
-    assert run(arguments("reactivity", base, table, tmp_path / "run", optimizer="ranger")) == 0
+    # At a rate of 0 nothing gets better after the first evaluation.
+    options = {"learning_rate": 0.0, "max_steps": 20, "early_stopping_patience": 2}
+    options |= {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 2}
+    assert run(arguments("reactivity", base, table, tmp_path / "whole", **options)) == 0
+    assert len(losses(tmp_path / "whole")) == 6
+    for steps in (4, 20):
+        assert run(arguments("reactivity", base, table, tmp_path / "parted", **options | {"max_steps": steps})) == 0
+    assert len(losses(tmp_path / "parted")) == 6
+
+
+def test_tensorboard_and_progress(base, tmp_path, capsys):
+    pytest.importorskip("tensorboard")
+    table = write_table(tmp_path / "table.parquet", "reactivity")
+    options = {"report_to": "tensorboard", "disable_tqdm": False}
+    assert run(arguments("reactivity", base, table, tmp_path / "run", **options)) == 0
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (folder,) = (tmp_path / "run" / "runs").iterdir()
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert [event.value for event in events.Scalars("train/loss")] == pytest.approx(losses(tmp_path / "run"), abs=1e-6)
+    assert "4/4" in capsys.readouterr().err
+
+
+def test_the_rate_is_constant_and_then_falls_along_a_cosine(base, tmp_path):
+    table = write_table(tmp_path / "table.parquet", "reactivity", count=8)
+    options = {"lr_scheduler_type": "warmup_stable_decay", "num_train_epochs": 10, "max_steps": -1}
+    options |= {"save_strategy": "epoch", "save_total_limit": 1, "per_device_train_batch_size": 3}
+    assert run(arguments("reactivity", base, table, tmp_path / "run", **options)) == 0
+    (checkpoint,) = (tmp_path / "run").glob("checkpoint-*")
+    history = json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
+    rates = [entry["learning_rate"] for entry in history if "learning_rate" in entry]
+    # int(0.75 * 10) = 7 epochs of 2 steps, then 6 steps; the rate that is logged is that of the step itself.
+    falling = [0.5 * (1 + np.cos(np.pi * step / 6)) for step in range(6)]
+    assert rates == pytest.approx([1e-3 * part for part in [1.0] * 14 + falling], abs=1e-9)
+
+
+def test_from_scratch_takes_the_configuration_alone(base, tmp_path):
+    table = write_table(tmp_path / "table.parquet", "reactivity")
+    options = {"from_scratch": True, "learning_rate": 0.0, "max_steps": 1, "config": '{"num_hidden_layers": 1}'}
+    assert run(arguments("reactivity", base, table, tmp_path / "run", **options)) == 0
+    model = open_trained("reactivity", tmp_path / "run")
+    start = RibonanzaNetForReactivity.from_pretrained(base)
+    assert (model.config.num_hidden_layers, model.config.hidden_size) == (1, start.config.hidden_size)
+    assert not torch.equal(model.model.layers[0].up_proj.weight, start.model.layers[0].up_proj.weight)
+
+
+def test_profiles_are_chosen_by_their_signal_to_noise():
+    nan = float("nan")
+    dataset = Dataset.from_dict({"signal_to_noise": [[1.0, 2.0], [0.9, 5.0], [nan, 1.5], [0.5, nan], [nan, nan]]})
+    chosen = {name: choose_profiles(dataset, name, "file").tolist() for name in ("all", "good", "dirty", "low_quality")}
+    assert chosen == {
+        "all": [True] * 5,
+        "good": [True, False, False, False, False],
+        "dirty": [True, True, True, False, False],
+        "low_quality": [False, False, False, True, True],
+    }
+
+
+def test_reads_are_the_labels_of_dropout():
+    columns = {"sequence": ["GA", "GC"], "labels": [[[0.5]] * 2] * 2, "reads": [[7, 0], [3, 4]]}
+    dataset = Dataset.from_dict(columns | {"signal_to_noise": [[2.0, float("nan")], [0.1, 5.0]]})
+    labels = TASKS["dropout"].prepare(dataset)["labels"][:]
+    np.testing.assert_array_equal(labels, [[7, np.nan], [3, 4]])
+
+
+def test_masked_lm_reads_fasta(base, tmp_path):
+    fasta = tmp_path / "rnas.fasta"
+    letters = random.Random(0)
+    fasta.write_text("".join(f">r{i}\n{''.join(letters.choices('ACGU', k=20))}\n" for i in range(16)))
+    assert run(arguments("masked-lm", base, fasta, tmp_path / "run", data_format="fasta", max_steps=1)) == 0
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert scores["eval_perplexity"] == pytest.approx(np.exp(scores["eval_loss"]), rel=1e-4)
+    assert 0 <= scores["eval_accuracy"] <= 1
 
 
 @pytest.mark.parametrize(
@@ -162,6 +310,13 @@ def test_ranger(base, tmp_path):
         ({"optimizer": "sgd9"}, "optimizer is 'sgd9'"),
         ({"min_length": 500}, "holds no RNA of 500"),
         ({"config": "{"}, "config is not JSON"),
+        ({"config": "[1]"}, "config is [1]: a table of fields is needed"),
+        ({"profiles": "best"}, "profiles is 'best': choose one of"),
+        ({"profiles": "good"}, "lacks the column 'signal_to_noise'"),
+        ({"early_stopping_patience": 3}, "set eval_strategy and load_best_model_at_end"),
+        ({"constant_part": 1.5}, "constant_part is 1.5"),
+        ({"max_steps": "many"}, "--max_steps/--max-steps: invalid int value: 'many' (see rna-hf finetune --help)"),
+        ({"maximum_steps": 4}, "'--maximum_steps' is no option (see rna-hf finetune --help)"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -169,11 +324,19 @@ def test_what_is_refused(change, message, base, tmp_path, capsys):
     table = write_table(tmp_path / "table.parquet", "reactivity")
     command = arguments(change.get("task", "reactivity"), base, table, tmp_path / "run", **change)
     assert run(command) == 2
-    assert message in capsys.readouterr().err
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("rna-hf: error: ")
+    assert message in last
 
 
 @pytest.mark.parametrize(
-    ("option", "package"), [({"lora_rank": 2}, "peft"), ({"optimizer": "ranger"}, "pytorch-optimizer")], ids=str
+    ("option", "package"),
+    [
+        ({"lora_rank": 2}, "peft"),
+        ({"optimizer": "ranger"}, "pytorch-optimizer"),
+        ({"report_to": "tensorboard"}, "tensorboard"),
+    ],
+    ids=str,
 )
 def test_a_missing_extra_is_named(option, package, base, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -187,12 +350,26 @@ def test_a_missing_extra_is_named(option, package, base, tmp_path, monkeypatch, 
 EXAMPLE = {"sequence": "ACGU", "labels": [[1.0], [2.0], [3.0], [4.0]], "pairs": [[0, 3], [1, 2]]}
 
 
+def first_of(dataset):
+    """The first example without the seed that is drawn for it."""
+    return {name: value for name, value in dataset[0].items() if name != "seed"}
+
+
 def test_reading_backwards_turns_labels_too():
     turned = {"sequence": "UGCA", "labels": [[4.0], [3.0], [2.0], [1.0]], "pairs": [[0, 3], [1, 2]]}
-    assert Augmented([EXAMPLE], reverse_probability=1.0)[0] == turned
-    assert Augmented([EXAMPLE])[0] == EXAMPLE
+    assert first_of(Augmented([EXAMPLE], reverse_probability=1.0)) == turned
+    assert first_of(Augmented([EXAMPLE])) == EXAMPLE
     example = {"sequence": "ACG", "pairs": [[0, 1]], "labels": 2}
-    assert Augmented([example], reverse_probability=1.0)[0] == {"sequence": "GCA", "pairs": [[1, 2]], "labels": 2}
+    backwards = first_of(Augmented([example], reverse_probability=1.0))
+    assert backwards == {"sequence": "GCA", "pairs": [[1, 2]], "labels": 2}
+
+
+def test_an_example_has_another_seed_in_each_epoch_and_the_same_when_asked_again():
+    dataset = Augmented([EXAMPLE, EXAMPLE])
+    first = dataset[0]["seed"]
+    assert dataset[0]["seed"] == first != dataset[1]["seed"]
+    dataset.epoch = 1
+    assert dataset[0]["seed"] != first
 
 
 def test_a_window_keeps_letters_labels_and_pairs_together():

@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": ("rna_hf.cli.predict", "predict chemical reactivity for sequences in a file"),
     "models": ("rna_hf.cli.models", "list the checkpoints that ship with this package"),
     "finetune": ("rna_hf.cli.finetune", "train a head on your own data"),
+    "pretrain": ("rna_hf.cli.pretrain", "train in stages, with labels that models predict"),
     "convert": ("rna_hf.cli.convert", "convert an original checkpoint"),
 }
 
@@ -69,7 +70,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         return main(arguments)
     except KeyboardInterrupt:
-        is_resumable = arguments[:1] == ["predict"] and "-" not in arguments
+        is_resumable = arguments[0] in ("predict", "finetune", "pretrain") and "-" not in arguments
         hint = "; run the same command again to go on where it stopped" if is_resumable else ""
         return _fail(f"interrupted{hint}", 130, shows_traceback)
     except BrokenPipeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ..losses import IGNORED_LABEL
-from ..tokenization import encode_bulk
+from ..tokenization import RnaTokenizerFast, encode_bulk, get_alphabet
 
 # Angstrom; far beyond any RNA.
 MAX_COORDINATE = 1e6
@@ -169,6 +170,83 @@ class DataCollatorForSequences:
             return batch | {"labels": torch.from_numpy(labels.astype(np.int64))}
         labels = np.where(np.isnan(labels), IGNORED_LABEL, labels).astype(np.float32)
         return batch | {"labels": torch.from_numpy(labels)}
+
+
+@dataclass
+class DataCollatorForTokens(DataCollatorForNucleotides):
+    """`DataCollatorForNucleotides` for classes too: `labels` are L integers, -100 where unknown, or L rows of numbers.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast`.
+    """
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (B, L), and `labels`: (B, L) integers or (B, L, C) in float32."""
+        if np.ndim(examples[0].get("labels", [[]])) != 1:
+            return super().__call__(examples)
+        labels = [np.asarray(example["labels"]) for example in examples]
+        for row, classes in enumerate(labels):
+            if len(classes) and not np.issubdtype(classes.dtype, np.integer):
+                raise ValueError(
+                    f"labels of example {row} are {classes.dtype}: classes are integers, -100 where unknown"
+                )
+        columns = [{**example, "labels": classes[:, None]} for example, classes in zip(examples, labels, strict=True)]
+        batch = super().__call__(columns)
+        return batch | {"labels": batch["labels"][..., 0].long()}
+
+
+@dataclass
+class DataCollatorForContacts(DataCollatorForPairs):
+    """`DataCollatorForPairs` whose `labels` are classes: integers (B, L, L), 1 for the pairs given.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast`.
+    """
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (B, L), and `labels` (B, L, L): 1 for pairs, 0, -100 at padding."""
+        batch = super().__call__(examples)
+        return batch | {"labels": batch["labels"].long()} if "labels" in batch else batch
+
+
+@dataclass
+class DataCollatorForMaskedNucleotides:
+    """Tokenises sequences and hides nucleotides for a model to name, for `Trainer(data_collator=...)`.
+
+    Of the nucleotides chosen, 80 % become the mask token, 10 % a random nucleotide, and 10 % stay as they are (Devlin
+    et al. 2019, section 3.1); letters such as N are never chosen. Transformers' `DataCollatorForLanguageModeling` would
+    draw its random tokens from padding and N as well, and others in each evaluation: here the choice is a function of
+    the example's `seed`, an integer, and without one of its sequence.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast` of single letters with a mask token.
+        probability: of choosing a nucleotide; one at least is chosen in each sequence.
+    """
+
+    tokenizer: RnaTokenizerFast
+    probability: float = 0.15
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (B, L), and `labels` (B, L): ids that were hidden, else -100."""
+        mask = self.tokenizer.mask_token_id
+        if mask is None:
+            raise ValueError("the tokenizer has no mask token; load it with mask_token=True")
+        letters = np.array(
+            self.tokenizer.convert_tokens_to_ids(list(get_alphabet(self.tokenizer.alphabet).nucleotides))
+        )
+        batch, is_nucleotide = encode_examples(self.tokenizer, examples)
+        ids = batch["input_ids"].numpy().copy()
+        labels = np.full_like(ids, int(IGNORED_LABEL))
+        for row, example in enumerate(examples):
+            places = np.flatnonzero(is_nucleotide[row] & np.isin(ids[row], letters))
+            generator = np.random.default_rng(example.get("seed", crc32(ids[row, is_nucleotide[row]].tobytes())))
+            draws = generator.random(len(places))
+            chosen = places[draws <= max(self.probability, draws.min(initial=1.0))]
+            labels[row, chosen] = ids[row, chosen]
+            fate = generator.random(len(chosen))
+            random_letters = generator.choice(letters, len(chosen))
+            ids[row, chosen] = np.where(fate < 0.8, mask, np.where(fate < 0.9, random_letters, labels[row, chosen]))
+        return batch | {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
 
 
 def encode_examples(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
@@ -19,18 +19,43 @@ class ModelArguments:
     Attributes:
         task: key of `rna_hf.training.tasks.TASKS`.
         model: bundled name, folder or Hub id; its weights below the head are kept, and the head's too if it fits.
+        from_scratch: take the configuration and the tokenizer of `model`, and no weights.
         config: fields of the configuration to set, JSON on the command line, a table in YAML.
         lora_rank: rank of LoRA adapters on every linear layer of the layers; 0 trains all weights.
         lora_alpha: scale of the adapters, divided by the rank.
         optimizer: "adamw" (TrainingArguments' `optim`) or "ranger" (Ranger of the package pytorch-optimizer).
+        constant_part: part of the epochs, rounded down to whole ones, before the rate falls along a cosine; for
+            `lr_scheduler_type` "warmup_stable_decay" without `num_decay_steps` in `lr_scheduler_kwargs`.
+        early_stopping_patience: evaluations in a row without a better one after which training stops; 0: never.
     """
 
     task: str = field(default="", metadata={"help": "what to train for"})
     model: str = field(default="ribonanzanet-mini", metadata={"help": "bundled name, folder or Hub id"})
+    from_scratch: bool = field(default=False, metadata={"help": "take the model's configuration and no weights"})
     config: str = field(default="{}", metadata={"help": "fields of the configuration to set, as JSON"})
     lora_rank: int = field(default=0, metadata={"help": "rank of LoRA adapters; 0: train all weights"})
     lora_alpha: int = field(default=16, metadata={"help": "scale of the adapters, divided by the rank"})
     optimizer: str = field(default="adamw", metadata={"help": "adamw or ranger"})
+    constant_part: float = field(
+        default=0.75, metadata={"help": "part of the epochs before warmup_stable_decay lets the rate fall"}
+    )
+    early_stopping_patience: int = field(
+        default=0, metadata={"help": "evaluations without a better one until training stops; 0: never"}
+    )
+
+    def config_fields(self) -> dict[str, Any]:
+        """Return `config` as a table.
+
+        Raises:
+            ValueError: it is not JSON, or no table.
+        """
+        try:
+            fields = json.loads(self.config)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"config is not JSON: {error}") from error
+        if not isinstance(fields, dict):
+            raise ValueError(f'config is {self.config}: a table of fields is needed, such as {{"num_labels": 3}}')
+        return fields
 
 
 @dataclass
@@ -41,8 +66,10 @@ class DataArguments:
         train_file: `.parquet`, `.json`(`l`) or `.csv` with the columns of `rna_hf.data.readers`, or a public format.
         validation_file: the same; if empty, clusters of similar sequences are set aside from `train_file`.
         test_file: the same, measured once at the end; may be empty.
-        data_format: "table", or a public format: "ribonanza", "openvaccine", "structures" or "rna3d" (then a file is
-            `sequences.csv,labels.csv`).
+        data_format: "table", or a public format: "ribonanza", "ribonanza_test", "openvaccine", "structures", "rna3d"
+            (then a file is `sequences.csv,labels.csv`) or "fasta".
+        profiles: which RNAs to train on, by the signal-to-noise ratios of their profiles: "all", "good" (every one is
+            at least 1), "dirty" (one at least is) or "low_quality" (none is).
         validation_fraction: part of the RNAs to set aside.
         min_length: shorter RNAs are left out of training, nucleotides.
         max_length: longer RNAs are left out of training, nucleotides; 0 for no limit.
@@ -53,7 +80,8 @@ class DataArguments:
     train_file: str = field(default="", metadata={"help": "training data"})
     validation_file: str = field(default="", metadata={"help": "validation data; empty: part of the training data"})
     test_file: str = field(default="", metadata={"help": "test data, measured once at the end"})
-    data_format: str = field(default="table", metadata={"help": "table, ribonanza, openvaccine, structures or rna3d"})
+    data_format: str = field(default="table", metadata={"help": "table or a public format"})
+    profiles: str = field(default="all", metadata={"help": "all, good, dirty or low_quality"})
     validation_fraction: float = field(default=0.1, metadata={"help": "part of the RNAs to set aside"})
     min_length: int = field(default=1, metadata={"help": "shortest RNA in training, nucleotides"})
     max_length: int = field(default=0, metadata={"help": "longest RNA in training, nucleotides; 0: no limit"})
@@ -61,7 +89,17 @@ class DataArguments:
     reverse_probability: float = field(default=0.0, metadata={"help": "of reading an example backwards"})
 
 
-def parse_arguments(argv: Sequence[str]) -> tuple[ModelArguments, DataArguments, TrainingArguments]:
+Arguments = tuple[ModelArguments, DataArguments, TrainingArguments]
+
+
+class _Parser(HfArgumentParser):
+    """Reports wrong options as every other error: by raising."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def parse_arguments(argv: Sequence[str]) -> Arguments:
     """Read the command line, and before it a YAML file if the first argument is one.
 
     Args:
@@ -69,30 +107,50 @@ def parse_arguments(argv: Sequence[str]) -> tuple[ModelArguments, DataArguments,
 
     Raises:
         FileNotFoundError: the YAML file is missing.
-        ValueError: it holds no table of options, or an unknown one.
+        ValueError: it holds no table of options, or an option is unknown or has a wrong value.
+    """
+    if argv and argv[0].endswith((".yaml", ".yml")):
+        return parse_options(read_options(Path(argv[0])), argv[1:], source=argv[0])
+    return parse_options({}, argv)
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """Read a YAML file of options; errors as of `parse_arguments`."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} can't be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(options, dict):
+        raise ValueError(f"{path} is not a table of options")
+    return options
+
+
+def parse_options(
+    options: dict[str, Any], argv: Sequence[str], source: str = "", command: str = "finetune"
+) -> Arguments:
+    """Put options of a file and of the command line together.
+
+    Args:
+        options: by name.
+        argv: `[--option value ...]`, which win.
+        source: the file's name in messages.
+        command: of rna-hf, in messages.
+
+    Raises:
+        ValueError: an option is unknown or has a wrong value.
     """
     dataclasses: Any = (ModelArguments, DataArguments, TrainingArguments)
-    parser = HfArgumentParser(dataclasses, prog="rna-hf finetune")
-    values: dict[str, Any] = {}
-    rest = list(argv)
-    if rest and rest[0].endswith((".yaml", ".yml")):
-        path = Path(rest.pop(0))
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist")
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} can't be read: {str(error).splitlines()[0]}") from error
-        if not isinstance(loaded, dict):
-            raise ValueError(f"{path} is not a table of options")
-        values = loaded
-        known = {action.dest for action in parser._actions}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"{path}: {unknown[0]!r} is no option; see rna-hf finetune --help")
-    if isinstance(values.get("config"), dict):
-        values["config"] = json.dumps(values["config"])
+    parser = _Parser(dataclasses, prog=f"rna-hf {command}")
+    unknown = sorted(set(options) - {action.dest for action in parser._actions})
+    if unknown:
+        raise ValueError(f"{source}: {unknown[0]!r} is no option; see {parser.prog} --help")
+    if isinstance(options.get("config"), dict):
+        options = options | {"config": json.dumps(options["config"])}
     # Evaluation sees one batch after the other, and examples hold letters that no model takes.
-    parser.set_defaults(**{"batch_eval_metrics": True, "remove_unused_columns": False, "report_to": "none"} | values)
-    model, data, training = parser.parse_args_into_dataclasses(args=rest)
-    return cast(ModelArguments, model), cast(DataArguments, data), cast(TrainingArguments, training)
+    parser.set_defaults(**{"batch_eval_metrics": True, "remove_unused_columns": False, "report_to": "none"} | options)
+    *parsed, rest = parser.parse_args_into_dataclasses(args=list(argv), return_remaining_strings=True)
+    if rest:
+        parser.error(f"{rest[0]!r} is no option")
+    return cast(Arguments, tuple(parsed))

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoints import find_checkpoint
 from .arguments import DataArguments, ModelArguments, parse_arguments
+from .run_record import RECORD_FILE, check_record, make_record, write_record
 from .tasks import TASKS, FineTuneTask
+from .training_data import Augmented, SimilarLengths, check_profiles, load_splits
+
+# Written last of all: where it lies, the run is finished.
+SCORES_FILE = "scores.json"
 
 # Linear layers of the sequence track that get adapters.
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "up_proj", "down_proj"]
@@ -26,13 +29,42 @@ LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "up_proj", "down_proj"
 
 def main(argv: Sequence[str]) -> int:
     """Run a fine-tuning and return the exit code."""
-    model_arguments, data_arguments, training_arguments = parse_arguments(argv)
+    try:
+        arguments = parse_arguments(argv)
+    except SystemExit as stop:  # after --help
+        return int(stop.code or 0)
+    check_arguments(*arguments)
+    finetune(*arguments)
+    return 0
+
+
+def check_arguments(
+    model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TrainingArguments
+) -> None:
+    """Refuse wrong options, those that contradict each other, and those whose packages are missing."""
     if model_arguments.task not in TASKS:
         raise ValueError(f"task is {model_arguments.task!r}: choose one of {', '.join(TASKS)}")
     if not data_arguments.train_file:
         raise ValueError("train_file is missing: name the training data")
-    finetune(model_arguments, data_arguments, training_arguments)
-    return 0
+    if not 0 <= model_arguments.constant_part < 1:
+        raise ValueError(f"constant_part is {model_arguments.constant_part}: it must be at least 0 and below 1")
+    check_profiles(data_arguments.profiles)
+    model_arguments.config_fields()
+    find_optimizer(model_arguments, training_arguments)
+    if model_arguments.lora_rank:
+        _need("peft", "lora_rank")
+    patience = model_arguments.early_stopping_patience
+    if patience and not training_arguments.load_best_model_at_end:
+        raise ValueError(
+            f"early_stopping_patience {patience} needs evaluations and the best checkpoint: set eval_strategy and "
+            "load_best_model_at_end"
+        )
+    if training_arguments.dataloader_persistent_workers:
+        raise ValueError(
+            "dataloader_persistent_workers is on: workers that stay would repeat the first epoch's examples"
+        )
+    if "tensorboard" in (training_arguments.report_to or []):
+        _need("tensorboard", "report_to tensorboard")
 
 
 def finetune(
@@ -44,8 +76,16 @@ def finetune(
 
     Returns:
         The scores, also in `scores.json`.
+
+    Raises:
+        FileExistsError: the folder's checkpoints are of another task, model or data.
     """
     task = TASKS[model_arguments.task]
+    output = Path(str(training_arguments.output_dir))
+    record = make_record(model_arguments, data_arguments, training_arguments)
+    last = get_last_checkpoint(output) if output.is_dir() else None
+    if last:
+        check_record(output / RECORD_FILE, record)
     set_seed(training_arguments.seed)
     datasets = load_splits(data_arguments, task, training_arguments.seed)
     model, tokenizer = load_model(model_arguments, task)
@@ -57,87 +97,88 @@ def finetune(
     train = Augmented(
         datasets["train"], data_arguments.reverse_probability, data_arguments.crop, training_arguments.seed
     )
-    trainer = Trainer(
+    callbacks: list[TrainerCallback] = [EpochCallback(train)]
+    if model_arguments.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(model_arguments.early_stopping_patience))
+        training_arguments.restore_callback_states_from_checkpoint = True
+    trainer = FineTuneTrainer(
         model=add_adapters(model, model_arguments),
         args=training_arguments,
         train_dataset=train,
         eval_dataset=datasets["validation"],
         data_collator=task.collator(tokenizer),
         compute_metrics=metrics,
-        callbacks=[EpochCallback(train)],
+        callbacks=callbacks,
         optimizer_cls_and_kwargs=find_optimizer(model_arguments, training_arguments),
+        constant_part=model_arguments.constant_part,
     )
-    output = Path(str(training_arguments.output_dir))
-    last = get_last_checkpoint(output) if output.is_dir() else None
+    if model_arguments.lora_rank and trainer.is_fsdp_enabled:
+        raise ValueError("lora_rank does not go with FSDP, which splits what is to be merged: start it with DDP")
+    if trainer.is_world_process_zero():
+        write_record(output / RECORD_FILE, record)
     trainer.train(resume_from_checkpoint=training_arguments.resume_from_checkpoint or last)
     scores = trainer.evaluate()
     if "test" in datasets:
         scores |= trainer.evaluate(datasets["test"], metric_key_prefix="test")
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    if model_arguments.lora_rank:
+        trained = trained.merge_and_unload()
+        weights = trained.state_dict()
+    else:
+        weights = trainer.accelerator.get_state_dict(trainer.model)  # from all processes, where they share it
     if trainer.is_world_process_zero():
-        trained = trainer.accelerator.unwrap_model(trainer.model)
-        if model_arguments.lora_rank:
-            trained = trained.merge_and_unload()
-        trained.save_pretrained(output)
+        trained.save_pretrained(output, state_dict=weights)
         tokenizer.save_pretrained(output)
-        (output / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
         sizes = {name: len(dataset) for name, dataset in datasets.items()}
         (output / "README.md").write_text(run_card(model_arguments, data_arguments, scores, sizes), encoding="utf-8")
+        (output / SCORES_FILE).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    trainer.accelerator.wait_for_everyone()
     return scores
 
 
-def load_splits(arguments: DataArguments, task: FineTuneTask, seed: int) -> dict[str, Any]:
-    """Read the data sets: `train`, `validation` and, if named, `test`."""
-    from ..data.cluster_split import split_by_similarity
+class FineTuneTrainer(Trainer):
+    """A Trainer for examples that hold `sequence`.
 
-    train = load_table(arguments.train_file, arguments.data_format, task)
-    lengths = np.array([len(sequence) for sequence in train["sequence"]])
-    fits = (lengths >= arguments.min_length) & ((lengths <= arguments.max_length) | (arguments.max_length == 0))
-    splits = {}
-    if arguments.validation_file:
-        splits["validation"] = load_table(arguments.validation_file, arguments.data_format, task)
-    else:
-        fractions = {"train": 1 - arguments.validation_fraction, "validation": arguments.validation_fraction}
-        rows = split_by_similarity(train, fractions, seed)
-        splits["validation"] = train.select(rows["validation"])
-        fits[rows["validation"]] = False
-    if not fits.any():
-        raise ValueError(f"{arguments.train_file} holds no RNA of {arguments.min_length} to {arguments.max_length} nt")
-    splits["train"] = train.select(np.flatnonzero(fits))
-    if arguments.test_file:
-        splits["test"] = load_table(arguments.test_file, arguments.data_format, task)
-    return splits
+    It groups them by length where `train_sampling_strategy` is "group_by_length", and it knows when
+    "warmup_stable_decay" is to let the rate fall where its arguments don't say.
+
+    Args:
+        constant_part: part of the epochs, rounded down to whole ones, or of `max_steps`.
+        **kwargs: of `Trainer`.
+    """
+
+    def __init__(self, *, constant_part: float, **kwargs: Any):
+        self._constant_part = constant_part
+        super().__init__(**kwargs)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Set up the schedule for the number of optimiser steps of the whole training."""
+        args = self.args
+        known: Any = args.lr_scheduler_kwargs or {}
+        if args.lr_scheduler_type == "warmup_stable_decay" and "num_decay_steps" not in known:
+            epochs = args.num_train_epochs
+            part = self._constant_part if args.max_steps > 0 else int(self._constant_part * epochs) / epochs
+            num_decay_steps = num_training_steps - round(part * num_training_steps)
+            args.lr_scheduler_kwargs = known | {"num_decay_steps": num_decay_steps}
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return SimilarLengths(train_dataset or self.train_dataset, size, self.args.seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_eval_sampler(eval_dataset)
+        return SimilarLengths(eval_dataset, self.args.eval_batch_size, self.args.seed)
 
 
-def load_table(file: str, data_format: str, task: FineTuneTask) -> Any:
-    """Read one file into a `datasets.Dataset` with the task's columns."""
-    from datasets import load_dataset
+def load_config(arguments: ModelArguments) -> Any:
+    """Open the model's configuration, with the fields that the arguments set."""
+    from transformers import AutoConfig
 
-    from ..data import readers
-
-    paths = file.split(",")
-    for path in paths:
-        if not Path(path).exists():
-            raise FileNotFoundError(f"{path} does not exist")
-    if data_format == "table":
-        suffix = Path(file).suffix.lower().lstrip(".")
-        kinds = {"parquet": "parquet", "json": "json", "jsonl": "json", "csv": "csv"}
-        if suffix not in kinds:
-            raise ValueError(f"{file}: a table is .parquet, .json, .jsonl or .csv; else name its data_format")
-        dataset = load_dataset(kinds[suffix], data_files=file, split="train")
-    else:
-        functions: dict[str, Any] = {
-            "ribonanza": readers.read_ribonanza,
-            "openvaccine": readers.read_openvaccine,
-            "structures": readers.read_secondary_structures,
-            "rna3d": readers.read_rna3d,
-        }
-        if data_format not in functions:
-            raise ValueError(f"data_format is {data_format!r}: choose table or one of {', '.join(functions)}")
-        dataset = functions[data_format](*paths)
-    missing = [column for column in task.columns if column not in dataset.column_names]
-    if missing:
-        raise ValueError(f"{file} lacks the column {missing[0]!r}; it has {', '.join(dataset.column_names)}")
-    return dataset
+    return AutoConfig.from_pretrained(find_checkpoint(arguments.model), **arguments.config_fields())
 
 
 def load_model(arguments: ModelArguments, task: FineTuneTask) -> tuple[Any, Any]:
@@ -148,13 +189,12 @@ def load_model(arguments: ModelArguments, task: FineTuneTask) -> tuple[Any, Any]
 
     folder = find_checkpoint(arguments.model)
     auto_class = getattr(rna_hf, task.auto_class, None) or getattr(transformers, task.auto_class)
-    try:
-        fields = json.loads(arguments.config)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"config is not JSON: {error}") from error
-    config = transformers.AutoConfig.from_pretrained(folder, **fields)
-    # A head of another task has another shape; it begins anew.
-    model = auto_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=True)
+    config = load_config(arguments)
+    if arguments.from_scratch:
+        model = auto_class.from_config(config)
+    else:
+        # A head of another task has another shape; it begins anew.
+        model = auto_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=True)
     return model, transformers.AutoTokenizer.from_pretrained(folder)
 
 
@@ -162,8 +202,6 @@ def add_adapters(model: Any, arguments: ModelArguments) -> Any:
     """Put LoRA adapters on the model if asked; the head is always trained in full."""
     if not arguments.lora_rank:
         return model
-    if importlib.util.find_spec("peft") is None:
-        raise ImportError("lora_rank needs the package peft: pip install 'rna-hf[train]'")
     from peft import LoraConfig, get_peft_model
 
     heads = [name for name, part in model.named_children() if name != "model" and list(part.parameters())]
@@ -179,68 +217,15 @@ def find_optimizer(arguments: ModelArguments, training: TrainingArguments) -> tu
         return None
     if arguments.optimizer != "ranger":
         raise ValueError(f"optimizer is {arguments.optimizer!r}: choose adamw or ranger")
-    if importlib.util.find_spec("pytorch_optimizer") is None:
-        raise ImportError("ranger needs the package pytorch-optimizer: pip install 'rna-hf[train]'")
+    _need("pytorch_optimizer", "ranger")
     from pytorch_optimizer import Ranger
 
     return Ranger, {"lr": training.learning_rate, "weight_decay": training.weight_decay}
 
 
-class Augmented:
-    """A data set whose examples are cropped and, with some probability, read backwards, labels included.
-
-    What happens to an example depends on the seed, the epoch and its place alone, so a resumed run sees the same.
-    """
-
-    def __init__(self, dataset: Any, reverse_probability: float = 0.0, crop: int = 0, seed: int = 0):
-        self._dataset = dataset
-        self._reverse_probability = reverse_probability
-        self._crop = crop
-        self._seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return an example as the present epoch has it."""
-        example = dict(self._dataset[int(index)])
-        generator = random.Random(f"{self._seed} {self.epoch} {int(index)}")
-        length = len(example["sequence"])
-        if self._crop and length > self._crop:
-            start = generator.randrange(length - self._crop + 1)
-            example = window(example, start, start + self._crop)
-        if generator.random() < self._reverse_probability:
-            example = turned(example)
-        return example
-
-
-def _per_nucleotide(example: dict[str, Any]) -> list[str]:
-    """Name the fields of an example that have an entry for each nucleotide."""
-    length = len(example["sequence"])
-    return [
-        name
-        for name in ("sequence", "labels", "coordinates")
-        if hasattr(example.get(name), "__len__") and len(example[name]) == length
-    ]
-
-
-def window(example: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
-    """Return the nucleotides from start to stop (0-based, without stop), and what belongs to them."""
-    cut = example | {name: example[name][start:stop] for name in _per_nucleotide(example)}
-    if "pairs" in example:
-        inside = [(i, j) for i, j in example["pairs"] if start <= i < stop and start <= j < stop]
-        cut["pairs"] = [[i - start, j - start] for i, j in inside]
-    return cut
-
-
-def turned(example: dict[str, Any]) -> dict[str, Any]:
-    """Return an example read from its 3' end."""
-    last = len(example["sequence"]) - 1
-    back = example | {name: example[name][::-1] for name in _per_nucleotide(example)}
-    if "pairs" in example:
-        back["pairs"] = [[last - j, last - i] for i, j in example["pairs"]]
-    return back
+def _need(module: str, what: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(f"{what} needs the package {module.replace('_', '-')}: pip install 'rna-hf[train]'")
 
 
 class EpochCallback(TrainerCallback):

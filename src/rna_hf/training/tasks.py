@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from ..data.collators import (
+    DataCollatorForContacts,
     DataCollatorForCoordinates,
+    DataCollatorForMaskedNucleotides,
     DataCollatorForNucleotides,
     DataCollatorForPairs,
     DataCollatorForReactivity,
     DataCollatorForSequences,
+    DataCollatorForTokens,
 )
 from ..losses import problem_type_of
 from .metrics import channel_metrics, is_measured, pearson_r, spearman_r
@@ -149,6 +151,13 @@ class PairMetrics(BatchMetrics):
         }
 
 
+class ContactMetrics(PairMetrics):
+    """Those of `PairMetrics`, for pairs of nucleotides whose likelier class of two is 1."""
+
+    def reduce(self, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return super().reduce(values[..., 1] - values[..., 0], labels)
+
+
 class CoordinateMetrics(BatchMetrics):
     """TM-score and root mean squared deviation after superposition, averaged over chains."""
 
@@ -205,6 +214,41 @@ class ClassMetrics(BatchMetrics):
         return {"accuracy": accuracy, "macro_f1": float(np.mean(scores))}
 
 
+class MaskedLMMetrics(BatchMetrics):
+    """Part of the hidden nucleotides that are named right, and the perplexity: exp of their mean cross-entropy."""
+
+    def __init__(self, config: Any):
+        super().__init__()
+
+    def reduce(self, values: np.ndarray, labels: np.ndarray) -> tuple[float, float, int]:
+        hidden = is_measured(labels)
+        values, labels = values[hidden].astype(np.float64), labels[hidden].astype(np.int64)
+        entropy = np.logaddexp.reduce(values, axis=-1) - values[np.arange(len(labels)), labels]
+        return float((values.argmax(-1) == labels).sum()), float(entropy.sum()), len(labels)
+
+    def compute(self, batches: list[Any]) -> dict[str, float]:
+        right, entropy, count = np.array(batches).sum(0)
+        return {"accuracy": float(right / count), "perplexity": float(np.exp(entropy / count))}
+
+
+def keep_columns(dataset: Any) -> Any:
+    """Return a data set as it is."""
+    return dataset
+
+
+def reads_as_labels(dataset: Any) -> Any:
+    """Make the numbers of reads of a Ribonanza file the labels; NaN for an experiment without a row there."""
+    if not {"reads", "signal_to_noise"} <= set(dataset.column_names):
+        return dataset
+
+    def count(example: dict[str, Any]) -> dict[str, list[float]]:
+        pairs = zip(example["reads"], example["signal_to_noise"], strict=True)
+        return {"labels": [float("nan") if np.isnan(ratio) else float(reads) for reads, ratio in pairs]}
+
+    kept = dataset.select_columns(["sequence", "reads", "signal_to_noise"])
+    return kept.map(count, desc="reads")
+
+
 @dataclass(frozen=True)
 class FineTuneTask:
     """One kind of fine-tuning.
@@ -216,14 +260,16 @@ class FineTuneTask:
         best: the metric by which the best checkpoint is chosen.
         greater_is_better: of that metric.
         columns: that a data set must have.
+        prepare: makes them of the columns that a reader gives.
     """
 
     auto_class: str
-    collator: Callable[[PreTrainedTokenizerBase], Any]
+    collator: Callable[[Any], Any]
     metrics: Callable[[Any], BatchMetrics]
     best: str
     greater_is_better: bool
     columns: tuple[str, ...]
+    prepare: Callable[[Any], Any] = keep_columns
 
 
 _LABELLED = ("sequence", "labels")
@@ -235,7 +281,13 @@ TASKS: dict[str, FineTuneTask] = {
         "AutoModelForDegradation", DataCollatorForNucleotides, DegradationMetrics, "mcrmse", False, _LABELLED
     ),
     "dropout": FineTuneTask(
-        "AutoModelForSequenceDropout", DataCollatorForSequences, SequenceDropoutMetrics, "loss", False, _LABELLED
+        "AutoModelForSequenceDropout",
+        DataCollatorForSequences,
+        SequenceDropoutMetrics,
+        "loss",
+        False,
+        _LABELLED,
+        reads_as_labels,
     ),
     "structure": FineTuneTask(
         "AutoModelForSecondaryStructure", DataCollatorForPairs, PairMetrics, "f1", True, ("sequence", "pairs")
@@ -250,5 +302,14 @@ TASKS: dict[str, FineTuneTask] = {
     ),
     "sequence-classification": FineTuneTask(
         "AutoModelForSequenceClassification", DataCollatorForSequences, ClassMetrics, "loss", False, _LABELLED
+    ),
+    "token-classification": FineTuneTask(
+        "AutoModelForTokenClassification", DataCollatorForTokens, ClassMetrics, "loss", False, _LABELLED
+    ),
+    "contact-prediction": FineTuneTask(
+        "AutoModelForContactPrediction", DataCollatorForContacts, ContactMetrics, "f1", True, ("sequence", "pairs")
+    ),
+    "masked-lm": FineTuneTask(
+        "AutoModelForMaskedLM", DataCollatorForMaskedNucleotides, MaskedLMMetrics, "loss", False, ("sequence",)
     ),
 }

@@ -1,0 +1,206 @@
+"""The data of a training run: files into data sets, what is held out, and what happens to an example in each epoch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from ..data.collators import DataCollatorForReactivity
+from .arguments import DataArguments
+from .tasks import FineTuneTask
+
+# Which RNAs are taken by the signal-to-noise ratios of their profiles; the loss counts a profile by the same limit.
+PROFILES = ("all", "good", "dirty", "low_quality")
+
+
+def load_splits(arguments: DataArguments, task: FineTuneTask, seed: int) -> dict[str, Any]:
+    """Read the data sets: `train`, `validation` and, if named, `test`.
+
+    The validation set is drawn before the choice of lengths and profiles, so runs on the same file with the same seed
+    and fraction hold out the same RNAs, whatever they choose.
+    """
+    from ..data.cluster_split import split_by_similarity
+
+    train = load_labelled(arguments.train_file, arguments.data_format, task)
+    lengths = np.array([len(sequence) for sequence in train["sequence"]])
+    fits = (lengths >= arguments.min_length) & ((lengths <= arguments.max_length) | (arguments.max_length == 0))
+    fits &= choose_profiles(train, arguments.profiles, arguments.train_file)
+    splits = {}
+    if arguments.validation_file:
+        splits["validation"] = load_labelled(arguments.validation_file, arguments.data_format, task)
+    else:
+        fractions = {"train": 1 - arguments.validation_fraction, "validation": arguments.validation_fraction}
+        rows = split_by_similarity(train, fractions, seed)
+        splits["validation"] = train.select(rows["validation"])
+        fits[rows["validation"]] = False
+    if not fits.any():
+        longest = f"to {arguments.max_length} nt" if arguments.max_length else "nt or more"
+        raise ValueError(
+            f"{arguments.train_file} holds no RNA of {arguments.min_length} {longest} to train on "
+            f"(profiles: {arguments.profiles})"
+        )
+    splits["train"] = train.select(np.flatnonzero(fits))
+    if arguments.test_file:
+        splits["test"] = load_labelled(arguments.test_file, arguments.data_format, task)
+    return splits
+
+
+def find_files(file: str) -> list[Path]:
+    """Return the paths that an option names: one, or several with commas between them.
+
+    Raises:
+        FileNotFoundError: one of them does not exist.
+    """
+    paths = [Path(part) for part in file.split(",")]
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist")
+    return paths
+
+
+def load_labelled(file: str, data_format: str, task: FineTuneTask) -> Any:
+    """Read one file into a `datasets.Dataset` with the task's columns."""
+    dataset = task.prepare(load_table(file, data_format))
+    missing = [column for column in task.columns if column not in dataset.column_names]
+    if missing:
+        raise ValueError(f"{file} lacks the column {missing[0]!r}; it has {', '.join(dataset.column_names)}")
+    return dataset
+
+
+def load_table(file: str, data_format: str) -> Any:
+    """Read one file into a `datasets.Dataset` with the columns that it has."""
+    from datasets import load_dataset
+
+    from ..data import readers
+
+    paths = find_files(file)
+    if data_format == "table":
+        suffix = Path(file).suffix.lower().lstrip(".")
+        kinds = {"parquet": "parquet", "json": "json", "jsonl": "json", "csv": "csv"}
+        if suffix not in kinds:
+            raise ValueError(f"{file}: a table is .parquet, .json, .jsonl or .csv; else name its data_format")
+        return load_dataset(kinds[suffix], data_files=file, split="train")
+    functions: dict[str, Any] = {
+        "ribonanza": readers.read_ribonanza,
+        "ribonanza_test": readers.read_ribonanza_test,
+        "openvaccine": readers.read_openvaccine,
+        "structures": readers.read_secondary_structures,
+        "rna3d": readers.read_rna3d,
+        "fasta": readers.read_fasta,
+    }
+    if data_format not in functions:
+        raise ValueError(f"data_format is {data_format!r}: choose table or one of {', '.join(functions)}")
+    return functions[data_format](*paths)
+
+
+def check_profiles(profiles: str) -> None:
+    """Refuse what is none of `PROFILES`."""
+    if profiles not in PROFILES:
+        raise ValueError(f"profiles is {profiles!r}: choose one of {', '.join(PROFILES)}")
+
+
+def choose_profiles(dataset: Any, profiles: str, file: str) -> np.ndarray:
+    """Tell which RNAs to take by the quality of their profiles.
+
+    Args:
+        dataset: with a column `signal_to_noise`, one number or one for each channel, unless `profiles` is "all".
+        profiles: one of `PROFILES`; "good": every profile is; "dirty": one at least is; "low_quality": none is.
+        file: the data set's name in messages.
+
+    Returns:
+        (N,) booleans.
+    """
+    if profiles == "all":
+        return np.ones(len(dataset), dtype=bool)
+    if "signal_to_noise" not in dataset.column_names:
+        raise ValueError(f"{file} lacks the column 'signal_to_noise', by which profiles {profiles!r} are chosen")
+    ratios = np.array(dataset["signal_to_noise"][:], dtype=float).reshape(len(dataset), -1)
+    is_good = ratios >= DataCollatorForReactivity.min_signal_to_noise  # NaN, for a profile that is missing, is not
+    number = is_good.sum(1)
+    return {"good": number == ratios.shape[1], "dirty": number > 0, "low_quality": number == 0}[profiles]
+
+
+class Augmented:
+    """A data set whose examples are cropped and, with some probability, read backwards, labels included.
+
+    What happens to an example depends on the seed, the epoch and its place alone, so a resumed run sees the same. It
+    also gets a `seed` from these, for a collator that draws.
+    """
+
+    def __init__(self, dataset: Any, reverse_probability: float = 0.0, crop: int = 0, seed: int = 0):
+        self._dataset = dataset
+        self._reverse_probability = reverse_probability
+        self._crop = crop
+        self._seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int | str) -> Any:
+        """Return an example as the present epoch has it, or a column of the data set itself."""
+        if isinstance(index, str):
+            return self._dataset[index]
+        example = dict(self._dataset[int(index)])
+        generator = random.Random(f"{self._seed} {self.epoch} {int(index)}")
+        length = len(example["sequence"])
+        if self._crop and length > self._crop:
+            start = generator.randrange(length - self._crop + 1)
+            example = window(example, start, start + self._crop)
+        if generator.random() < self._reverse_probability:
+            example = turned(example)
+        return example | {"seed": generator.getrandbits(32)}
+
+
+class SimilarLengths(LengthGroupedSampler):
+    """Puts examples of similar length into a batch, in an order that depends on the seed and the epoch alone.
+
+    Args:
+        dataset: `Augmented`, or a `datasets.Dataset` whose order is the same in each epoch.
+        batch_size: examples in a batch.
+        seed: which of the many such orders.
+    """
+
+    def __init__(self, dataset: Any, batch_size: int, seed: int):
+        self._dataset = dataset
+        self._seed = seed
+        lengths = [len(sequence) for sequence in dataset["sequence"]]
+        super().__init__(batch_size, lengths=lengths, generator=torch.Generator())
+
+    def __iter__(self) -> Iterator[int]:
+        self.generator.manual_seed(random.Random(f"{self._seed} {getattr(self._dataset, 'epoch', 0)}").getrandbits(32))
+        return super().__iter__()
+
+
+def _per_nucleotide(example: dict[str, Any]) -> list[str]:
+    """Name the fields of an example that have an entry for each nucleotide."""
+    length = len(example["sequence"])
+    return [
+        name
+        for name in ("sequence", "labels", "coordinates")
+        if hasattr(example.get(name), "__len__") and len(example[name]) == length
+    ]
+
+
+def window(example: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
+    """Return the nucleotides from start to stop (0-based, without stop), and what belongs to them."""
+    cut = example | {name: example[name][start:stop] for name in _per_nucleotide(example)}
+    if "pairs" in example:
+        inside = [(i, j) for i, j in example["pairs"] if start <= i < stop and start <= j < stop]
+        cut["pairs"] = [[i - start, j - start] for i, j in inside]
+    return cut
+
+
+def turned(example: dict[str, Any]) -> dict[str, Any]:
+    """Return an example read from its 3' end."""
+    last = len(example["sequence"]) - 1
+    back = example | {name: example[name][::-1] for name in _per_nucleotide(example)}
+    if "pairs" in example:
+        back["pairs"] = [[last - j, last - i] for i, j in example["pairs"]]
+    return back
