@@ -1,14 +1,17 @@
 """Accuracy of a degradation checkpoint on OpenVaccine's public test, beside three baselines.
 
-`python benchmarks/degradation_accuracy.py --model FOLDER` prints a table and writes
-`benchmarks/results/degradation_accuracy.json`. The model reads the sequence alone. The baselines learn from the same
-profiles and read letter, predicted structure and predicted loop type, which the data set brings: the mean of each
-combination, a ridge regression on a window of 6 nucleotides either side, and gradient-boosted trees on the same window.
+`python benchmarks/degradation_accuracy.py --model MODEL` writes `benchmarks/results/degradation_accuracy.json` and a
+table beside it, `.md`. Intervals are 95 % percentile bootstrap intervals over RNAs, the same resamples for all.
+
+The model reads the sequence alone. The baselines learn from the same profiles and read letter, predicted structure and
+predicted loop type, which the data set brings: the mean of each combination, a ridge regression on a window of 6
+nucleotides either side, and gradient-boosted trees on the same window.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -18,7 +21,8 @@ from typing import Any
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "examples" / "ribonanzanet_mini"))
+sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "ribonanzanet_mini")]
+from bootstrap import RESAMPLES  # noqa: E402
 from shared_data import (  # noqa: E402
     DEFAULT_DATA,
     FILES,
@@ -27,6 +31,8 @@ from shared_data import (  # noqa: E402
     load_test_sequences,
     read_columns,
 )
+
+from rna_hf.checkpoints import find_checkpoint  # noqa: E402
 
 RESULT = REPOSITORY / "benchmarks" / "results" / "degradation_accuracy.json"
 TARGETS = ("reactivity", "deg_Mg_pH10", "deg_pH10", "deg_Mg_50C", "deg_50C")
@@ -72,17 +78,21 @@ def baseline_predictions(train: list[dict[str, Any]], test: list[dict[str, Any]]
     of_train = np.concatenate(kinds[: len(train)])
     overall = labels.mean(0)
     means = {kind: labels[of_train == kind].mean(0) for kind in np.unique(of_train)}
-    found = {"mean": [np.stack([means.get(kind, overall) for kind in row]) for row in kinds[len(train) :]]}
+    found = {
+        "mean of letter, structure and loop": [
+            np.stack([means.get(kind, overall) for kind in row]) for row in kinds[len(train) :]
+        ]
+    }
 
     features = np.concatenate([window_features(rna) for rna in train])
     of_test = [window_features(rna) for rna in test]
     ridge = Ridge(alpha=1.0).fit(features, labels)
-    found["ridge"] = [ridge.predict(part) for part in of_test]
+    found["ridge on a window"] = [ridge.predict(part) for part in of_test]
     trees = [
         HistGradientBoostingRegressor(max_iter=300, random_state=0).fit(features, labels[:, target])
         for target in range(len(TARGETS))
     ]
-    found["trees"] = [np.stack([tree.predict(part) for tree in trees], axis=1) for part in of_test]
+    found["trees on a window"] = [np.stack([tree.predict(part) for tree in trees], axis=1) for part in of_test]
     return found
 
 
@@ -104,42 +114,88 @@ def model_predictions(folder: Path, test: list[dict[str, Any]]) -> list[np.ndarr
     return predictions
 
 
-def score(predictions: Sequence[np.ndarray], test: list[dict[str, Any]], rows: np.ndarray) -> dict[str, float]:
-    """Return MCRMSE over the scored targets and Pearson r of each target, over the RNAs with these row numbers."""
-    predicted = np.concatenate([predictions[row] for row in rows]).astype(np.float64)
-    measured = np.concatenate([test[row]["labels"] for row in rows]).astype(np.float64)
-    errors = dict(zip(TARGETS, np.sqrt(((predicted - measured) ** 2).mean(0))))
-    result = {"mcrmse": float(np.mean([errors[target] for target in SCORED]))}
-    for index, target in enumerate(TARGETS):
-        result[f"pearson_{target}"] = float(np.corrcoef(predicted[:, index], measured[:, index])[0, 1])
-    return result
+def score(predictions: Sequence[np.ndarray], test: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Return each metric over all RNAs and over each bootstrap resample of them, (1 + RESAMPLES,).
+
+    Everything follows from sums over an RNA's nucleotides, so a resample only weights the RNAs.
+    """
+    sums = []
+    for predicted, rna in zip(predictions, test):
+        x, y = predicted.astype(np.float64), rna["labels"].astype(np.float64)
+        sums.append([np.ones_like(x).sum(0), x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0)])
+    generator = np.random.default_rng(0)
+    draws = generator.multinomial(len(test), np.full(len(test), 1 / len(test)), RESAMPLES)
+    weights = np.concatenate([np.ones((1, len(test))), draws])
+    count, x, y, xx, yy, xy = np.einsum("wr,rst->swt", weights, np.array(sums))
+    errors = np.sqrt(np.maximum(xx + yy - 2 * xy, 0) / count)
+    pearson = (xy - x * y / count) / np.sqrt((xx - x * x / count) * (yy - y * y / count))
+    result = {"mcrmse": errors[:, [TARGETS.index(target) for target in SCORED]].mean(1)}
+    result |= {f"rmse_{target}": errors[:, index] for index, target in enumerate(TARGETS)}
+    return result | {f"pearson_{target}": pearson[:, index] for index, target in enumerate(TARGETS)}
+
+
+def interval(values: np.ndarray) -> dict[str, float]:
+    """Return the value over all RNAs and the limits of its interval."""
+    low, high = np.percentile(values[1:], [2.5, 97.5])
+    return {"value": round(float(values[0]), 5), "low": round(float(low), 5), "high": round(float(high), 5)}
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Render the report's tables."""
+
+    def cell(entry: dict[str, float], sign: str = "") -> str:
+        return "{:{s}.3f} ({:{s}.3f} to {:{s}.3f})".format(*(entry[key] for key in ("value", "low", "high")), s=sign)
+
+    metrics = ["mcrmse", *(f"pearson_{target}" for target in TARGETS)]
+    heads = ["MCRMSE", *(f"Pearson r {target}" for target in TARGETS)]
+    lines = [f"OpenVaccine public test, {report['rnas']} RNAs of 107 nt, the first 68 nt of each:", ""]
+    lines += ["| | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads)]
+    for name, entry in report["metrics"].items():
+        lines.append(f"| {name} | " + " | ".join(cell(entry[metric]) for metric in metrics) + " |")
+    for name, entry in report["differences"].items():
+        shown = " | ".join(cell(entry[metric], "+") for metric in metrics)
+        lines.append(f"| {report['reference']} minus {name} | {shown} |")
+    return "\n".join(lines) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, help="a checkpoint folder; without it, the baselines alone")
+    parser.add_argument("--model", help="folder or name of a checkpoint; without it, the baselines alone")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="the shared data folder")
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap over RNAs; default: %(default)s")
+    parser.add_argument("--output", type=Path, default=RESULT, metavar="FILE", help="JSON to write; the table is .md")
     arguments = parser.parse_args(argv)
     train = load(arguments.data, FILES["openvaccine"][0])
     near = find_near_tests([rna["sequence"] for rna in train], load_test_sequences(arguments.data), {})
     train = [rna for rna, is_near in zip(train, near) if not is_near]
     test = load(arguments.data, TEST_FILES["openvaccine_public"])
     predictions = baseline_predictions(train, test)
+    report: dict[str, Any] = {"reference": None, "weights_sha256": {}, "training_rnas": len(train), "rnas": len(test)}
     if arguments.model:
-        predictions = {"model": model_predictions(arguments.model, test)} | predictions
-    everything = np.arange(len(test))
-    generator = np.random.default_rng(0)
-    samples = [generator.integers(len(test), size=len(test)) for _ in range(arguments.resamples)]
-    report: dict[str, Any] = {"train": len(train), "test": len(test), "scores": {}}
-    for name, values in predictions.items():
-        resampled = [score(values, test, sample)["mcrmse"] for sample in samples]
-        low, high = np.percentile(resampled, [2.5, 97.5])
-        report["scores"][name] = score(values, test, everything) | {"mcrmse_low": low, "mcrmse_high": high}
-        print(name, {key: round(float(value), 4) for key, value in report["scores"][name].items()}, flush=True)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        folder = find_checkpoint(arguments.model)
+        predictions = {folder.name: model_predictions(folder, test)} | predictions
+        report["reference"] = folder.name
+        report["weights_sha256"][folder.name] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    values = {name: score(predicted, test) for name, predicted in predictions.items()}
+    report["metrics"] = {name: {key: interval(v) for key, v in entry.items()} for name, entry in values.items()}
+    own = values.get(report["reference"], {})
+    report["differences"] = {
+        name: {key: interval(own[key] - v) for key, v in entry.items()}
+        for name, entry in values.items()
+        if own and name != report["reference"]
+    }
+    report["headlines"] = []
+    if own:
+        best = min(report["differences"], key=lambda name: report["metrics"][name]["mcrmse"]["value"])
+        report["headlines"].append(
+            {"dataset": "openvaccine_public", "metric": "mcrmse", "name": "MCRMSE", "baseline": best}
+            | {"value": report["metrics"][report["reference"]]["mcrmse"]["value"]}
+            | {"baseline_value": report["metrics"][best]["mcrmse"]["value"]}
+        )
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    arguments.output.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    print(markdown(report))
     return 0
 
 

@@ -1,0 +1,264 @@
+"""Accuracy of predicted C1' traces beside three baselines, in one command::
+
+    python examples/ribonanzanet_mini/task_tables.py 3d
+    python benchmarks/tertiary_accuracy.py --model MODEL
+
+It writes `benchmarks/results/tertiary_accuracy.json` and a table beside it, `.md`. Two sets and their longer RNAs:
+
+- casp15: the nine RNAs of CASP15, each against all its reference conformations, of which the best counts;
+- validation: chains of clusters that the training chains of `task_tables.py` share nothing with. A checkpoint may have
+  been chosen by them, but not trained on them.
+
+Scores are the TM-score of RNA (0 to 1), the RMSD after superposition (angstrom) and lDDT (0 to 1), each for the first
+sample and for the best of all samples by that score. A straight helix is one sample for every RNA. Intervals are 95 %
+percentile bootstrap intervals over RNAs; those of a difference use the same resamples for both sides. The baselines
+learn from the training chains; see `tertiary_baselines.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+import tertiary_baselines as baselines  # noqa: E402
+from bootstrap import RESAMPLES, mean_interval  # noqa: E402
+
+from rna_hf.checkpoints import find_checkpoint  # noqa: E402
+from rna_hf.structure import lddt, rmsd, tm_score  # noqa: E402
+
+TABLES = REPOSITORY / ".cache" / "tables"
+OUTPUT = REPOSITORY / "benchmarks" / "results" / "tertiary_accuracy.json"
+# Of each test set, the least length of the RNAs that count, in nucleotides.
+SUBSETS = {"casp15": (1, 60), "validation": (20, 60)}
+# Whether more is better.
+METRICS = {"tm_score": True, "rmsd": False, "lddt": True}
+METRIC_NAMES = {"tm_score": "TM-score", "rmsd": "RMSD (Å)", "lddt": "lDDT"}
+PICKS = ("first", "best")
+
+
+def read_chains(path: Path) -> list[dict[str, Any]]:
+    """Read a table of `task_tables.py`.
+
+    Args:
+        path: parquet with `id`, `sequence`, and `coordinates` (L, 3) or, for several references, `conformations`
+            (C, L, 3); angstrom, NaN where missing.
+
+    Returns:
+        Rows with `id`, `sequence` and `natives` (C, L, 3).
+    """
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found; write it with examples/ribonanzanet_mini/task_tables.py 3d")
+    rows = []
+    for row in pq.read_table(path).to_pylist():
+        natives = np.array(row["conformations"] if "conformations" in row else [row["coordinates"]], dtype=np.float64)
+        rows.append({"id": row["id"], "sequence": row["sequence"], "natives": natives})
+    return rows
+
+
+def model_sampler(folder: Path, num_samples: int, seed: int = 0) -> baselines.Sampler:
+    """Open a checkpoint; every sequence is predicted alone.
+
+    Args:
+        folder: the checkpoint.
+        num_samples: of each sequence.
+        seed: of the samples.
+
+    Returns:
+        Makes (samples, L, 3) for a sequence.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    from rna_hf import AutoModelForTertiaryStructure
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForTertiaryStructure.from_pretrained(folder).eval()
+
+    def sample(sequence: str) -> np.ndarray:
+        inputs = tokenizer(sequence, return_tensors="pt")
+        with torch.inference_mode():
+            traces = model.sample_coordinates(inputs["input_ids"], num_samples=num_samples, seed=seed)
+        return traces[0].double().cpu().numpy()
+
+    return sample
+
+
+def score(samples: np.ndarray, natives: np.ndarray) -> dict[str, dict[str, float]]:
+    """Score the samples of an RNA, each against the reference that suits it best.
+
+    Args:
+        samples: (S, L, 3), angstrom; complete.
+        natives: (C, L, 3), angstrom; NaN where missing.
+
+    Returns:
+        For each of `METRICS` the score of the `first` sample and of the `best`.
+    """
+    functions = {"tm_score": tm_score, "rmsd": rmsd, "lddt": lambda model, native: lddt(model, native).score}
+    result = {}
+    for metric, more_is_better in METRICS.items():
+        better = max if more_is_better else min
+        values = [better(float(functions[metric](sample, native)) for native in natives) for sample in samples]
+        result[metric] = {"first": values[0], "best": better(values)}
+    return result
+
+
+def score_all(
+    predictors: Mapping[str, baselines.Sampler], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Return the scores of every RNA, by its id and the predictor's name."""
+    result: dict[str, dict[str, dict[str, dict[str, float]]]] = {row["id"]: {} for row in rows}
+    for name, sample in predictors.items():
+        start = time.monotonic()
+        for row in rows:
+            result[row["id"]][name] = score(sample(row["sequence"]), row["natives"])
+        print(f"{name}: {len(rows)} RNAs in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return result
+
+
+def summarise(
+    scores: Sequence[Mapping[str, Mapping[str, Mapping[str, float]]]], reference: str | None
+) -> dict[str, Any]:
+    """Average over RNAs, with intervals.
+
+    Args:
+        scores: for each RNA the scores of each predictor.
+        reference: the predictor whose difference (reference minus other) to the others is reported; None for none.
+
+    Returns:
+        `rnas`, `metrics[predictor][metric][pick]` and, with a reference, `differences[other][metric][pick]`; each of
+        these with `value`, `low`, `high`.
+    """
+
+    def values(name: str, metric: str, pick: str) -> np.ndarray:
+        return np.array([of_rna[name][metric][pick] for of_rna in scores])
+
+    names = list(scores[0])
+    result: dict[str, Any] = {"rnas": len(scores)}
+    result["metrics"] = {
+        name: {metric: {pick: mean_interval(values(name, metric, pick)) for pick in PICKS} for metric in METRICS}
+        for name in names
+    }
+    if reference is not None:
+        result["differences"] = {
+            name: {
+                metric: {
+                    pick: mean_interval(values(reference, metric, pick) - values(name, metric, pick)) for pick in PICKS
+                }
+                for metric in METRICS
+            }
+            for name in names
+            if name != reference
+        }
+    return result
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """Render the report's tables."""
+
+    def cells(entry: Mapping[str, Any], sign: str = "") -> str:
+        shown = []
+        for metric in METRICS:
+            digits = 1 if metric == "rmsd" else 3
+            for pick in PICKS:
+                value, low, high = (
+                    f"{entry[metric][pick][part]:{sign}.{digits}f}" for part in ("value", "low", "high")
+                )
+                shown.append(f"{value} ({low} to {high})")
+        return " | ".join(shown)
+
+    heads = [f"{METRIC_NAMES[metric]}, {pick}" for metric in METRICS for pick in PICKS]
+    lines = [f"Means over RNAs; `best` is the best of {report['settings']['samples']} samples by that score.", ""]
+    for name, entry in report["tests"].items():
+        lines += [f"### {name} ({entry['rnas']} RNAs)", "", "| | " + " | ".join(heads) + " |"]
+        lines.append("| --- |" + " ---: |" * len(heads))
+        lines += [f"| {predictor} | {cells(values)} |" for predictor, values in entry["metrics"].items()]
+        lines += [
+            f"| {report['reference']} minus {other} | {cells(values, '+')} |"
+            for other, values in entry.get("differences", {}).items()
+        ]
+        lines.append("")
+    predictors = list(next(iter(report["rnas"].values()))["scores"])
+    lines += ["### TM-score of each RNA, best sample", "", "| | nt | " + " | ".join(predictors) + " |"]
+    lines.append("| --- | ---: |" + " ---: |" * len(predictors))
+    for identifier, entry in report["rnas"].items():
+        values = " | ".join(f"{entry['scores'][name]['tm_score']['best']:.3f}" for name in predictors)
+        lines.append(f"| {identifier} | {entry['length']} | {values} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description="Accuracy of predicted C1' traces beside three baselines.")
+    parser.add_argument("--model", action="append", default=[], help="folder or name of a checkpoint; may be repeated")
+    parser.add_argument("--samples", type=int, default=5, metavar="N", help="of each RNA; default: %(default)s")
+    parser.add_argument("--tables", type=Path, default=TABLES, metavar="DIR", help="where task_tables.py wrote")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N RNAs of each set")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="JSON to write; the table is .md")
+    arguments = parser.parse_args(argv)
+    if importlib.util.find_spec("RNA") is None:
+        parser.error("a baseline needs ViennaRNA: pip install 'rna-hf[structure]', or run `make setup`")
+    if arguments.samples < 1 or (arguments.limit is not None and arguments.limit < 1):
+        parser.error("--samples and --limit are 1 or more")
+    folders = [find_checkpoint(name) for name in arguments.model]
+    if len({folder.name for folder in folders}) < len(folders):
+        parser.error("two checkpoints have the same name; rename the folder of one")
+
+    train = [row for row in read_chains(arguments.tables / "3d_train.parquet") if len(row["sequence"]) >= 20]
+    sequences, chains = [row["sequence"] for row in train], [row["natives"][0] for row in train]
+    predictors = {folder.name: model_sampler(folder, arguments.samples) for folder in folders}
+    predictors |= {
+        "helices of ViennaRNA in space": baselines.fit_helix_assembly(sequences, chains, arguments.samples),
+        "straight A-form helix": baselines.straight_helix,
+        "random chain": baselines.fit_random_chain(chains, arguments.samples),
+    }
+    reference = folders[0].name if folders else None
+    report: dict[str, Any] = {
+        "reference": reference,
+        "weights_sha256": {
+            folder.name: hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() for folder in folders
+        },
+        "settings": {
+            "samples": arguments.samples,
+            "limit": arguments.limit,
+            "training_chains": len(train),
+            "bootstrap": {"unit": "RNA", "resamples": RESAMPLES, "interval": 0.95},
+        },
+        "tests": {},
+        "rnas": {},
+    }
+    for test, file in (("casp15", "3d_test.parquet"), ("validation", "3d_validation.parquet")):
+        rows = [row for row in read_chains(arguments.tables / file) if len(row["sequence"]) >= SUBSETS[test][0]]
+        rows = rows[: arguments.limit]
+        scores = score_all(predictors, rows)
+        for least in SUBSETS[test]:
+            chosen = [scores[row["id"]] for row in rows if len(row["sequence"]) >= least]
+            if chosen:
+                name = test if least == 1 else f"{test}, {least} nt and more"
+                report["tests"][name] = summarise(chosen, reference)
+        report["rnas"] |= {
+            row["id"]: {"test": test, "length": len(row["sequence"]), "scores": scores[row["id"]]} for row in rows
+        }
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    table = markdown(report)
+    arguments.output.with_suffix(".md").write_text(table, encoding="utf-8")
+    print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Turn a finished `rna-hf finetune` run into a checkpoint that ships, with the manifest of what it learnt from::
+
+    python examples/ribonanzanet_mini/export_fine_tune.py structure runs/structure \\
+        --output src/rna_hf/checkpoints/ribonanzanet-mini-structure
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from task_tables import SOURCES, TABLES, describe_sources
+from transformers import AutoTokenizer
+from transformers.trainer_utils import get_last_checkpoint
+
+import rna_hf
+from rna_hf.data.splits import write_manifest
+from rna_hf.hub.loader import add_loader
+from rna_hf.training.tasks import TASKS
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=[task for task in TABLES if task in SOURCES])
+    parser.add_argument("run", type=Path, help="output folder of the run")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where the checkpoint goes")
+    parser.add_argument("--tables", type=Path, default=Path(".cache/tables"), help="where task_tables.py wrote")
+    parser.add_argument(
+        "--max-length", type=int, help="longest RNA that the run trained on, if it left out longer ones"
+    )
+    arguments = parser.parse_args(argv)
+    model = getattr(rna_hf, TASKS[arguments.task].auto_class).from_pretrained(arguments.run)
+    rows = pq.read_table(arguments.tables / f"{arguments.task}_train.parquet").to_pylist()
+    rows = [row for row in rows if len(row["sequence"]) <= (arguments.max_length or np.inf)]
+    model.config.training_max_length = max(len(row["sequence"]) for row in rows)
+    model.save_pretrained(arguments.output)
+    AutoTokenizer.from_pretrained(arguments.run).save_pretrained(arguments.output)
+    add_loader(arguments.output)
+    last = get_last_checkpoint(arguments.run)
+    if last is None:
+        parser.error(f"{arguments.run} holds no checkpoint of a run")
+    state = json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
+    stage = {"name": arguments.task, "steps": state["global_step"]}
+    write_manifest(
+        arguments.output / "training_data.json",
+        describe_sources(arguments.task, rows),
+        started_from="ribonanzanet-mini",
+        max_length=arguments.max_length,
+        stages=[stage],
+    )
+    print(f"wrote {arguments.output}: {len(rows)} RNAs, {stage['steps']} steps")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

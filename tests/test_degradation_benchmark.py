@@ -1,0 +1,56 @@
+"""The scores of `benchmarks/degradation_accuracy.py` against the same numbers worked out directly."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import degradation_accuracy
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    return degradation_accuracy
+
+
+def made_up_rnas(count=6):
+    generator = np.random.default_rng(1)
+    rnas = [{"labels": generator.normal(size=(5 + index, 5))} for index in range(count)]
+    return rnas, [rna["labels"] * 0.5 + generator.normal(size=rna["labels"].shape) for rna in rnas]
+
+
+def test_scores_over_all_nucleotides(benchmark):
+    rnas, predictions = made_up_rnas()
+    scores = benchmark.score(predictions, rnas)
+    predicted, measured = np.concatenate(predictions), np.concatenate([rna["labels"] for rna in rnas])
+    errors = np.sqrt(((predicted - measured) ** 2).mean(0))
+    assert scores["mcrmse"][0] == pytest.approx(errors[[0, 1, 3]].mean())
+    assert scores["rmse_deg_50C"][0] == pytest.approx(errors[4])
+    for index, target in enumerate(benchmark.TARGETS):
+        expected = np.corrcoef(predicted[:, index], measured[:, index])[0, 1]
+        assert scores[f"pearson_{target}"][0] == pytest.approx(expected)
+
+
+def test_intervals_come_from_resampled_rnas(benchmark):
+    rnas, predictions = made_up_rnas()
+    values = benchmark.score(predictions, rnas)["mcrmse"]
+    found = benchmark.interval(values)
+    assert found["low"] < found["value"] < found["high"]
+    # Copies of one RNA: every resample is the same.
+    same = benchmark.interval(benchmark.score([predictions[0]] * 4, [rnas[0]] * 4)["mcrmse"])
+    assert same["low"] == same["value"] == same["high"]
+
+
+def test_windows_hold_the_neighbours(benchmark):
+    rna = {"sequence": "ACGUA", "structure": "(..).", "predicted_loop_type": "SHHSE", "labels": np.zeros((3, 5))}
+    features = benchmark.window_features(rna).reshape(3, 2 * benchmark.WINDOW + 1, -1)
+    centre = benchmark.WINDOW
+    assert features[0, centre].nonzero()[0].tolist() == [0, 4, 7]  # A, opening, stem
+    assert features[0, centre + 1].nonzero()[0].tolist() == [1, 5, 11]  # C, unpaired, hairpin
+    assert not features[0, :centre].any()
