@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import pytest
 import yaml
@@ -136,7 +137,7 @@ def test_check_names_what_is_stale(checkout, capsys):
 
 def test_scores_of_other_weights_are_refused(checkout):
     (checkout / cards.ACCURACY_FILE).write_text(json.dumps(measured("0" * 64)))
-    with pytest.raises(ValueError, match="run `make accuracy`"):
+    with pytest.raises(ValueError, match=r"run `benchmarks/reactivity_accuracy\.py`"):
         cards.generate(checkout)
 
 
@@ -192,3 +193,29 @@ def test_citation_names_this_version(repository_root):
     citation = yaml.safe_load((repository_root / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == __version__
     assert f"\n## {__version__} " in (repository_root / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_a_benchmark_with_tables_of_its_own(checkout):
+    """Its headlines are in the card's front matter and in the README, its tables in the card."""
+    folder = checkout / cards.CHECKPOINTS_FOLDER / "other"
+    shutil.copytree(checkout / cards.CHECKPOINTS_FOLDER / NAME, folder)
+    facts = yaml.safe_load((checkout / cards.FACTS_FOLDER / f"{NAME}.yaml").read_text(encoding="utf-8"))
+    facts |= {"benchmark": "other_accuracy", "tests": {"held": "held-out RNAs"}, "outputs": {"structure": "brackets"}}
+    facts["task"] = facts["task"] | {"predict": "structure", "column": "structure", "names": None}
+    (checkout / cards.FACTS_FOLDER / "other.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    headline = {"dataset": "held", "metric": "f1", "name": "F1", "value": 0.625}
+    headline |= {"baseline": "ViennaRNA", "baseline_value": 0.5}
+    report = {"weights_sha256": {"other": digest}, "headlines": [headline]}
+    results = checkout / cards.RESULTS_FOLDER
+    (results / "other_accuracy.json").write_text(json.dumps(report))
+    (results / "other_accuracy.md").write_text("| its own table |\n")
+    cards.main(["--root", str(checkout)])
+    card = ModelCard.load(folder / "README.md")
+    assert [(result.dataset_name, result.metric_value) for result in card.data.eval_results] == [
+        ("held-out RNAs", 0.625)
+    ]
+    assert "| its own table |" in card.text
+    assert "| structure | brackets |" in card.text
+    assert 'task="structure", model="other"' in card.text
+    assert "| `other` | held-out RNAs | F1 | 0.625 | 0.500 (ViennaRNA) |" in (checkout / "README.md").read_text()

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from test_prediction_tasks import PAIRED, save_tiny
 
 import rna_hf.checkpoints
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, __version__
@@ -137,6 +138,42 @@ def test_errors_are_one_line(capsys, tiny, tmp_path, monkeypatch, arguments, mes
     assert not (tmp_path / "out").exists()
 
 
+def test_predict_3d(capsys, tmp_path):
+    folder = save_tiny(tmp_path / "model", "3d", fix_attention_mask=True)
+    arguments = ["predict", "3d", "GGGAAACUCC", "--output", tmp_path / "out", "--model", folder, "--quiet"]
+    assert call(capsys, *arguments, "--samples", 2, "--pdb") == (0, "", "")
+    names = ["sequence.html", "sequence_1.cif", "sequence_1.pdb", "sequence_2.cif", "sequence_2.pdb"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["predictions.parquet", "run.json", *names]
+    for options, message in [
+        (["--samples", 0], "num_samples must be a whole number from 1 to 100, got 0"),
+        (["--flip-average"], "flip_average is not for `predict 3d`: the reversed sequence is another molecule"),
+        (["--ct"], "ct is for `predict structure`, not for `predict 3d`; leave it out"),
+    ]:
+        assert call(capsys, *arguments, *options) == (2, "", f"rna-hf: error: {message}\n")
+
+
+def test_predict_structure(capsys, tmp_path):
+    folder = save_tiny(tmp_path / "model", "structure", fix_attention_mask=True)
+    arguments = ["predict", "structure", PAIRED, "--output", tmp_path / "out", "--model", folder, "--ct", "--plot", 0]
+    code, _, err = call(capsys, *arguments)
+    assert code == 0, err
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "predictions.parquet",
+        "run.json",
+        "structures.ct",
+        "structures.dbn",
+    ]
+
+
+def test_predict_dropout_needs_a_model(capsys, tmp_path):
+    code, _, err = call(capsys, "predict", "dropout", "ACGU", "--output", tmp_path / "out")
+    assert (code, err) == (
+        2,
+        "rna-hf: error: no checkpoint for `predict dropout` comes with rna-hf; name one with --model\n",
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_skip_invalid(capsys, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_inputs(tmp_path)
@@ -204,6 +241,7 @@ def test_models(capsys, tiny, tmp_path, monkeypatch):
     (folder / "README.md").write_text(card)
     found = rna_hf.checkpoints.list_checkpoints(tmp_path)
     monkeypatch.setattr("rna_hf.cli.models.list_checkpoints", lambda: found)
+    monkeypatch.setattr("rna_hf.cli.models.DEFAULT_CHECKPOINTS", {"reactivity": "ribonanzanet-mini"})
     code, out, _ = call(capsys, "models")
     assert code == 0
     (checkpoint,) = found
@@ -222,7 +260,7 @@ def test_missing_checkpoints_are_said_to_be_missing(capsys, tmp_path, monkeypatc
     monkeypatch.setattr("rna_hf.checkpoints.FOLDER", tmp_path)
     code, out, _ = call(capsys, "models")
     assert code == 0
-    assert "missing from this installation" in out
+    assert out.count("missing from this installation") == len(rna_hf.checkpoints.DEFAULT_CHECKPOINTS)
     code, _, err = call(capsys, "predict", "reactivity", "ACGU", "--output", tmp_path / "out")
     assert code == 2
     assert "the bundled checkpoint 'ribonanzanet-mini' is missing" in err

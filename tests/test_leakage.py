@@ -222,6 +222,27 @@ def test_shipped_manifest_holds_no_test_sequence(recipe) -> None:
             assert report.is_clean, str(report)
 
 
+FINE_TUNES = [path.parent.name.removeprefix("ribonanzanet-mini-") for path in CHECKPOINTS.glob("*-mini-*/config.json")]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("task", FINE_TUNES)
+def test_fine_tunes_hold_no_sequence_of_their_test(recipe, task: str) -> None:
+    sys.path.insert(0, str(RECIPE))
+    try:
+        import task_tables
+    finally:
+        sys.path.remove(str(RECIPE))
+    tables = task_tables.TABLES[task](DATA)
+    sources, facts = read_manifest(CHECKPOINTS / f"ribonanzanet-mini-{task}" / "training_data.json")
+    rows = [row for row in tables["train"] if len(row["sequence"]) <= (facts["max_length"] or np.inf)]
+    for source in sources:
+        source.check([row["sequence"] for row in rows if row["source"] == source.name])
+    for name in set(tables) - {"train"}:
+        report = check_leakage([row["sequence"] for row in rows], [row["sequence"] for row in tables[name]], task, name)
+        assert report.is_clean, str(report)
+
+
 @pytest.mark.shared
 def test_manifest_has_no_machine_path() -> None:
     if not MANIFEST.is_file():

@@ -14,15 +14,15 @@ import torch
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, memory, plots
 from rna_hf.data.run_folder import RunFolder
-from rna_hf.prediction import REACTIVITY_UNIT, make_batches, predict
+from rna_hf.prediction import REACTIVITY_UNIT, chunks, make_batches, predict
 from rna_hf.prediction import run as run_module
 from rna_hf.tokenization import RnaTokenizerFast
 
 RNAS = [("a", "GGGAAACUCC"), ("b", "acgtacgtacgtacg"), ("c", "GGNNRYAAGCUUAGC"), ("d", "A")]
 
 
-def save_tiny(folder, tokenizer_options=None, **options):
-    """Save a small random model with its tokenizer."""
+def tiny_model(model_class, **options):
+    """Make a small random model."""
     torch.manual_seed(0)
     config = RibonanzaNetConfig(
         hidden_size=32,
@@ -32,7 +32,12 @@ def save_tiny(folder, tokenizer_options=None, **options):
         training_max_length=40,
         **options,
     )
-    RibonanzaNetForReactivity(config).save_pretrained(folder)
+    return model_class(config).eval()
+
+
+def save_tiny(folder, tokenizer_options=None, model_class=RibonanzaNetForReactivity, **options):
+    """Save a small random model with its tokenizer."""
+    tiny_model(model_class, **options).save_pretrained(folder)
     RnaTokenizerFast(**(tokenizer_options or {})).save_pretrained(folder)
     return folder
 
@@ -144,7 +149,7 @@ def interrupt(monkeypatch, after):
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 def test_interrupted_runs_end_as_undisturbed_ones(format, tiny_fixed, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(run_module, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(chunks, "CHUNK_SEQUENCES", 16)
     path = write_fasta(tmp_path / "in.fa", random_rnas(100))
     options = {"model": tiny_fixed, "format": format, "plot_rows": 0}
     undisturbed = predict(path, tmp_path / "undisturbed", **options).read_bytes()
@@ -163,7 +168,7 @@ def test_interrupted_runs_end_as_undisturbed_ones(format, tiny_fixed, tmp_path, 
 
 
 def test_a_damaged_part_is_made_again(tiny_fixed, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(chunks, "CHUNK_SEQUENCES", 16)
     path = write_fasta(tmp_path / "in.fa", random_rnas(50))
     undisturbed = predict(path, tmp_path / "undisturbed", model=tiny_fixed).read_bytes()
     with monkeypatch.context() as patch:
@@ -212,7 +217,7 @@ def test_a_finished_run_is_not_repeated_and_not_overwritten(tiny, tiny_fixed, tm
 
 
 def test_an_unfinished_run_of_something_else_is_kept(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(chunks, "CHUNK_SEQUENCES", 2)
     with monkeypatch.context() as patch:
         interrupt(patch, after=1)
         with pytest.raises(KeyboardInterrupt):
@@ -224,7 +229,7 @@ def test_an_unfinished_run_of_something_else_is_kept(tiny, tmp_path, monkeypatch
 
 
 def test_what_cannot_be_resumed_starts_over(tiny_fixed, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(chunks, "CHUNK_SEQUENCES", 2)
     with monkeypatch.context() as patch:
         interrupt(patch, after=1)
         with pytest.raises(KeyboardInterrupt):
@@ -250,7 +255,7 @@ def test_foreign_files_are_kept(tiny, tmp_path):
 def test_two_runs_do_not_share_a_folder(tiny, tmp_path):
     pytest.importorskip("fcntl")
     with (
-        RunFolder(tmp_path, "parquet", "reactivity.png").open(),
+        RunFolder(tmp_path, "parquet").open(),
         pytest.raises(FileExistsError, match="another run is writing"),
     ):
         predict(RNAS, tmp_path, model=tiny)
@@ -351,6 +356,9 @@ def test_other_checkpoints_are_refused(tiny, tmp_path):
         ({"device": "tpu9"}, r"device 'tpu9' is not available here; there is cpu"),
         ({"device": "cuda:99"}, "is not available here"),
         ({"batch_tokens": 0}, "batch_tokens must be"),
+        ({"num_samples": 3}, "num_samples is for `predict 3d`, not for `predict reactivity`"),
+        ({"pdb": True}, "pdb is for `predict 3d`, not for `predict reactivity`"),
+        ({"ct": True}, "ct is for `predict structure`, not for `predict reactivity`"),
         ({"plot_rows": -1}, "plot_rows must be"),
     ],
 )
@@ -389,5 +397,5 @@ def test_heat_map_of_long_and_odd_rnas(tmp_path):
         {"id": "x" * 300, "sequence": "ACGTN" * 150, "reactivity_2A3": [2.0] * 750},
         {"id": "a$x_$", "sequence": "A", "reactivity_2A3": [-1.0]},
     ]
-    plots.plot_reactivity(rows, ["2A3"], tmp_path / "map.png", "unit")
+    plots.plot_heat_map(rows, {"reactivity_2A3": "2A3"}, tmp_path / "map.png", "reactivity (unit)", limits=(0, 1))
     assert os.listdir(tmp_path) == ["map.png"]

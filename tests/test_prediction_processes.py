@@ -12,17 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from test_prediction import interrupt, random_rnas, save_tiny, write_fasta
+from test_prediction_tasks import read_all
+from test_prediction_tasks import save_tiny as save_tiny_of_task
 
 from rna_hf.cli import predict as command
 from rna_hf.data.sequences import SequenceRecord
-from rna_hf.prediction import predict, processes
-from rna_hf.prediction import run as run_module
+from rna_hf.prediction import chunks, predict, processes
 from rna_hf.prediction.processes import MainProcessStopped, Processes, choose_device, find_process
 
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--main_process_port", "0"]
 LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no"]
 # accelerate's word for several processes of one machine; --cpu would start only one, or need MPI.
-TWO = ["--multi_gpu", "--num_processes", "2", "-m", "rna_hf.cli.main", "predict", "reactivity"]
+TWO = ["--multi_gpu", "--num_processes", "2", "-m", "rna_hf.cli.main", "predict"]
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +46,14 @@ def _one_thread():
     torch.set_num_threads(count)
 
 
-def start(*arguments):
+def start(*arguments, task="reactivity"):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [*LAUNCH, *TWO, *map(str, arguments), "--device", "cpu", "--plot", "0"]
+    command = [*LAUNCH, *TWO, task, *map(str, arguments), "--device", "cpu", "--plot", "0"]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def launch(*arguments):
-    process = start(*arguments)
+def launch(*arguments, task="reactivity"):
+    process = start(*arguments, task=task)
     _, err = process.communicate(timeout=300)
     return process.returncode, err
 
@@ -75,6 +76,19 @@ def test_two_processes_write_what_one_writes(tiny, rnas, tmp_path):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
     assert pq.read_table(tmp_path / "two" / "predictions.parquet")["id"].to_pylist() == [f"r{i}" for i in range(1000)]
     assert json.loads((tmp_path / "two" / "run.json").read_text())["num_skipped"] == 3
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_two_processes_write_the_samples_and_files_of_one(tmp_path):
+    folder = save_tiny_of_task(tmp_path / "model", "3d", fix_attention_mask=True)
+    path = write_fasta(tmp_path / "in.fa", random_rnas(300, 5, 12))
+    options = {"model": folder, "device": "cpu", "num_samples": 2}
+    predict(path, tmp_path / "one", task="3d", **options)
+    code, err = launch(path, "--output", tmp_path / "two", "--model", folder, "--samples", 2, task="3d")
+    assert code == 0, err
+    assert "300/300" in err
+    assert read_all(tmp_path / "two") == read_all(tmp_path / "one")
+    assert len(list((tmp_path / "two").glob("*.cif"))) == 600
 
 
 @pytest.mark.usefixtures("_one_thread")
@@ -129,9 +143,9 @@ def test_a_killed_process_ends_the_others_and_one_process_goes_on(victim, tiny, 
 
 @pytest.mark.parametrize("done", [{}, {0: 16}, {1: 16, 2: 16, 3: 15}])
 def test_each_missing_chunk_has_one_owner(done, monkeypatch):
-    monkeypatch.setattr(run_module, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(chunks, "CHUNK_SEQUENCES", 16)
     records = [SequenceRecord(identifier, sequence, "") for identifier, sequence in random_rnas(100)]
-    shared = list(run_module._share_out(records, done, 3))
+    shared = list(chunks.share_out(records, done, 3))
     assert [number for number, _, _ in shared] == list(range(7))
     assert [record for _, chunk, _ in shared for record in chunk] == records
     missing = [number for number in range(7) if done.get(number) != 16]

@@ -34,6 +34,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .models.ribonanzanet.convert_ribonanzanet import convert_ribonanzanet
+    from .models.ribonanzanet.convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
     from .prediction import predict
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "RnaTokenizerFast",
     "__version__",
     "convert_ribonanzanet",
+    "convert_ribonanzanet_to_original",
     "predict",
 ]
 
@@ -66,7 +68,7 @@ register()
 
 
 def __getattr__(name: str) -> Any:
-    # Work on files needs more imports than opening a model: these two wait until somebody asks for them.
+    # Work on files needs more imports than opening a model: these wait until somebody asks for them.
     if name == "predict":
         from .prediction import predict
 
@@ -75,4 +77,8 @@ def __getattr__(name: str) -> Any:
         from .models.ribonanzanet.convert_ribonanzanet import convert_ribonanzanet
 
         return convert_ribonanzanet
+    if name == "convert_ribonanzanet_to_original":
+        from .models.ribonanzanet.convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
+
+        return convert_ribonanzanet_to_original
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

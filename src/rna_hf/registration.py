@@ -33,7 +33,13 @@ from .models.ribonanzanet import (
     RibonanzaNetForTokenClassification,
     RibonanzaNetModel,
 )
-from .pipelines import ReactivityPipeline
+from .pipelines import (
+    DegradationPipeline,
+    ReactivityPipeline,
+    SecondaryStructurePipeline,
+    SequenceDropoutPipeline,
+    TertiaryStructurePipeline,
+)
 from .tokenization import RnaTokenizerFast
 
 
@@ -55,7 +61,13 @@ def register() -> None:
     ):
         auto_class.register(RibonanzaNetConfig, model_class, exist_ok=True)
 
-    for pipeline_class in (ReactivityPipeline,):
+    for pipeline_class in (
+        DegradationPipeline,
+        ReactivityPipeline,
+        SecondaryStructurePipeline,
+        SequenceDropoutPipeline,
+        TertiaryStructurePipeline,
+    ):
         task = pipeline_class.registration()
         if task["task"] not in PIPELINE_REGISTRY.supported_tasks:
             PIPELINE_REGISTRY.register_pipeline(**task)

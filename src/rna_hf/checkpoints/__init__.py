@@ -11,8 +11,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 
-# The checkpoint that a task uses when none is named.
-DEFAULT_CHECKPOINTS = {"reactivity": "ribonanzanet-mini"}
+# The checkpoint that a task uses when none is named, where one is bundled.
+DEFAULT_CHECKPOINTS = {"reactivity": "ribonanzanet-mini", "degradation": "ribonanzanet-mini-degradation"}
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,22 @@ from typing import Any, NoReturn
 
 EPILOG = """INPUT that names an existing path, or looks like one (it has '/', '\\' or '.'), is a file; else a sequence.
 Without an `id` column, sequences of a table are called seq1, seq2, ...; a FASTA record's id is the first word of its
-header. Killed or interrupted, the same command goes on where it stopped and gives the same file.
+header. Killed or interrupted, the same command goes on where it stopped and gives the same files.
+
+reactivity and degradation give a number for each nucleotide, dropout the number of reads of each RNA, structure its
+base pairs, 3d the positions of its nucleotides in several samples. Degradation rates are relative to a reference, so
+only ratios mean something; several RNAs are ranked by half-life in half_life_ranking.csv.
 
 examples:
   rna-hf predict reactivity GGGAACGACUCGAGUAGAGUCGAAAA --output demo
   rna-hf predict reactivity rnas.fasta.gz --output predictions --format csv
   rna-hf predict reactivity library.parquet --output predictions --model ./my-checkpoint --flip-average
   zcat rnas.fasta.gz | rna-hf predict reactivity - --output predictions --skip-invalid
+  rna-hf predict structure rnas.fasta --output structures --ct --model ./my-checkpoint
+  rna-hf predict degradation designs.fasta --output designs
+  rna-hf predict 3d GGGAACGACUCGAGUAGAGUCGAAAA --output demo_3d --samples 3 --pdb \\
+    --model ./my-checkpoint
+  rna-hf predict dropout library.csv --output reads --model ./my-checkpoint
 
 two GPUs, sharing the work:
   accelerate launch --multi_gpu --num_processes 2 -m rna_hf.cli.main predict reactivity rnas.fasta --output out"""
@@ -31,11 +40,19 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser() -> argparse.ArgumentParser:
     """Build the parser; `rna_hf.prediction` says what the choices are."""
-    from rna_hf.prediction import DEFAULT_BATCH_TOKENS, DEFAULT_PLOT_ROWS, DTYPES, FORMATS, TASKS
+    from rna_hf.prediction import (
+        DEFAULT_BATCH_TOKENS,
+        DEFAULT_PLOT_ROWS,
+        DEFAULT_SAMPLES,
+        DTYPES,
+        FORMATS,
+        MAX_SAMPLES,
+        TASKS,
+    )
 
     parser = _Parser(
         prog="rna-hf predict",
-        description="Predict for every sequence of an input; one row a sequence, in input order.",
+        description="Predict for every sequence of an input: a table in input order, and pictures or files beside it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -48,10 +65,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="folder to write to; one folder holds one run")
     parser.add_argument(
-        "--model", metavar="NAME_OR_FOLDER", help="checkpoint: a folder or one of `rna-hf models`; default: the bundled"
+        "--model",
+        metavar="NAME_OR_FOLDER",
+        help="checkpoint: a folder or one of `rna-hf models`; default: the bundled, where there is one",
     )
     parser.add_argument(
-        "--flip-average", action="store_true", help="average with the prediction for the reversed sequence (2 x slower)"
+        "--flip-average",
+        action="store_true",
+        help="average with the prediction for the reversed sequence (2 x slower); not for 3d",
     )
     parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: %(default)s")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
@@ -75,8 +96,16 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         default=DEFAULT_PLOT_ROWS,
-        help="RNAs in the heat map, 0 for none; default: %(default)s",
+        help="RNAs in the picture of reactivity, degradation or structure, 0 for none; default: %(default)s",
     )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help=f"for 3d: structures for each RNA, 1 to {MAX_SAMPLES}; default: {DEFAULT_SAMPLES}",
+    )
+    parser.add_argument("--pdb", action="store_true", help="for 3d: write PDB files beside the mmCIF files")
+    parser.add_argument("--ct", action="store_true", help="for structure: write a CT file beside the dot-bracket file")
     parser.add_argument("--quiet", action="store_true", help="show warnings and errors only")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -129,6 +158,9 @@ def main(argv: Sequence[str]) -> int:
             skip_invalid=options.skip_invalid,
             overwrite=options.overwrite,
             plot_rows=options.plot,
+            num_samples=options.samples,
+            ct=options.ct,
+            pdb=options.pdb,
             progress=not (options.quiet or is_helper),
             distributed=True,
         )

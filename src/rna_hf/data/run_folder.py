@@ -7,6 +7,7 @@ beside them (`run.json`) holds the fingerprint of what the rows are made from.
 import contextlib
 import csv
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -32,19 +33,20 @@ class RunFolder:
     Args:
         path: the folder; created if need be.
         format: one of `FORMATS`.
-        plot_file: name of the figure, removed with the rest when a run is overwritten.
+        rows_per_sequence: number of rows for each sequence.
 
     Attributes:
         predictions: the file of predictions.
     """
 
-    def __init__(self, path: Path, format: str, plot_file: str):
+    def __init__(self, path: Path, format: str, rows_per_sequence: int = 1):
         self.path = path
         self.predictions = path / f"predictions.{format}"
         self._format = format
-        self._plot_file = plot_file
+        self._rows_per_sequence = rows_per_sequence
         self._parts = path / _PARTS_FOLDER
         self._record: dict[str, Any] | None = None
+        self._files: list[str] = []  # of an earlier run, or of this one, beside the predictions
         self._lock_file: IO[str] | None = None
         self._is_shared = False
 
@@ -121,6 +123,7 @@ class RunFolder:
         """
         self._record = self._read_record()
         if self._record is not None:
+            self._files = self._record.get("files", [])
             is_equal = self._record.get("fingerprint") == _fingerprint(made_from)
             is_resumable = self._record.get("is_resumable", True) and self._has_parts()
             if is_equal and not overwrite:
@@ -154,7 +157,28 @@ class RunFolder:
             "max_length": max_length,
             "input": source.name,
             "made_from": dict(made_from),
+            "files": self._files,
         }
+        self._write_record()
+
+    def announce_files(self, names: list[str], overwrite: bool) -> None:
+        """Record which files are about to be written beside the predictions, for a later run that overwrites this one.
+
+        Args:
+            names: of files in the folder.
+            overwrite: take the names, whatever has them.
+
+        Raises:
+            FileExistsError: a file of another origin has such a name.
+        """
+        known = set(self._files)
+        for name in names:
+            if name not in known and not overwrite and (self.path / name).exists():
+                raise FileExistsError(
+                    f"{self.path / name} exists already and is not of this run; move it away and run the command again"
+                )
+        self._files = names
+        self._record = {**(self._record or {}), "files": names}
         self._write_record()
 
     @contextlib.contextmanager
@@ -170,14 +194,14 @@ class RunFolder:
             yield write
 
     def done_parts(self) -> dict[int, int]:
-        """Return the number of rows in each part that is there, by the chunk's number; 0 in a damaged one."""
+        """Return the number of sequences in each part that is there, by the chunk's number; 0 in a damaged one."""
         parts = self._parts.glob("part-*.parquet")
-        return {int(path.stem.removeprefix("part-")): _count_rows(path) for path in parts}
+        return {int(path.stem.removeprefix("part-")): self._count_sequences(path) for path in parts}
 
-    def has_part(self, number: int, num_rows: int) -> bool:
+    def has_part(self, number: int, num_sequences: int) -> bool:
         """Tell whether a chunk is done."""
         path = self._part(number)
-        return path.exists() and _count_rows(path) == num_rows
+        return path.exists() and self._count_sequences(path) == num_sequences
 
     def write_part(self, number: int, table: "pa.Table") -> None:
         """Write a chunk's rows, durably, in one step."""
@@ -187,13 +211,27 @@ class RunFolder:
             pq.write_table(table, temporary)
 
     def join(self, num_parts: int, schema: "pa.Schema") -> None:
-        """Write the file of predictions, with one part in memory at a time."""
+        """Write the file of predictions, with one part in memory at a time; parts may have more columns than it."""
         import pyarrow.parquet as pq
 
         parts = (pq.read_table(self._part(number), schema=schema) for number in range(num_parts))
         writer = {"parquet": _write_parquet, "csv": _write_csv, "jsonl": _write_jsonl}[self._format]
         with _replacing(self.predictions) as temporary:
             writer(temporary, parts, schema)
+
+    def tables(self, columns: list[str] | None = None) -> Iterator["pa.Table"]:
+        """Yield the rows of each part, all columns of it by default."""
+        import pyarrow.parquet as pq
+
+        for number in itertools.count():
+            if not self._part(number).exists():
+                return
+            yield pq.read_table(self._part(number), columns=columns)
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of each sequence."""
+        for table in self.tables(["id"]):
+            yield from table.column("id").to_pylist()[:: self._rows_per_sequence]
 
     def finish(self, summary: InputSummary, unit: str) -> None:
         """Record that everything is in its place.
@@ -210,18 +248,26 @@ class RunFolder:
         self._write_record()
 
     def first_rows(self, count: int) -> list[dict[str, Any]]:
-        """Return the first rows, read from the parts."""
-        import pyarrow.parquet as pq
-
+        """Return the first rows, with all columns of the parts."""
         rows: list[dict[str, Any]] = []
-        number = 0
-        while len(rows) < count and self._part(number).exists():
-            rows += pq.read_table(self._part(number)).slice(0, count - len(rows)).to_pylist()
-            number += 1
+        for table in self.tables():
+            rows += table.slice(0, count - len(rows)).to_pylist()
+            if len(rows) == count:
+                break
         return rows
 
     def _part(self, number: int) -> Path:
         return self._parts / f"part-{number:06d}.parquet"
+
+    def _count_sequences(self, path: Path) -> int:
+        """Count the sequences of a part; 0 if it is damaged."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return pq.read_metadata(path).num_rows // self._rows_per_sequence
+        except (pa.ArrowInvalid, OSError):
+            return 0
 
     def _has_parts(self) -> bool:
         return any(self._parts.glob("part-*.parquet"))
@@ -260,22 +306,13 @@ class RunFolder:
         """Remove an earlier run's files, its record last."""
         for part in self._parts.glob("part-*"):
             part.unlink()
-        for name in (*self._prediction_files(), SKIPPED_FILE, self._plot_file, RUN_FILE):
-            (self.path / name).unlink(missing_ok=True)
+        for name in (*self._prediction_files(), SKIPPED_FILE, *self._files, RUN_FILE):
+            if Path(name).name == name:  # nothing outside of the folder, whatever the record says
+                (self.path / name).unlink(missing_ok=True)
+        self._files = []
 
     def _prediction_files(self) -> list[str]:
         return [f"predictions.{format}" for format in FORMATS]
-
-
-def _count_rows(path: Path) -> int:
-    """Count the rows of a part; 0 if it is damaged."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_metadata(path).num_rows
-    except (pa.ArrowInvalid, OSError):
-        return 0
 
 
 def _write_parquet(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
@@ -304,13 +341,16 @@ def _write_jsonl(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") 
 
 
 def _texts(column: "pa.ChunkedArray", quote: Callable[[str], str] = str) -> Iterator[str]:
-    """Yield a column as text; a list of float32 as a JSON list of the shortest numbers that give it back exactly."""
+    """Yield a column as text: float32 as the shortest number that gives it back exactly, a list as a JSON list."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not pa.types.is_list(column.type):
+    if pa.types.is_string(column.type):
         for text in column.to_pylist():
             yield quote(text)
+        return
+    if not pa.types.is_list(column.type):
+        yield from pc.cast(column, pa.string()).to_pylist()
         return
     for array in column.chunks:
         numbers = pc.cast(array.flatten(), pa.string()).to_pylist()

@@ -43,8 +43,8 @@ def _throughput(record: dict[str, Any]) -> str:
     shortest, longest = record["lengths"]
     return (
         f"`rna-hf predict reactivity` with the bundled model, {record['sequences']:,} RNAs of {shortest} to {longest} "
-        f"nt on {record['threads']} threads ({record['device']}): {record['sequences_per_s']:.0f} a second, "
-        f"{record['model_share']:.0%} of the time in the model, peak memory {record['peak_mb']:,} MB, of which the "
+        f"nt on {record['threads']} threads ({record['device']}): {record['sequences_per_s']:.1f} a second, "
+        f"{record['model_share']:.1%} of the time in the model, peak memory {record['peak_mb']:,} MB, of which the "
         f"imports are {record['imports_mb']:,} MB."
     )
 

@@ -7,6 +7,8 @@ last is pressed flat, and sharpens the weights on its way: a helix of the wrong 
 each other, would not find the way in three.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -114,12 +116,14 @@ def _stress_slope(points: Tensor, distances: Tensor, weights: Tensor) -> Tensor:
 def _scale(distances: Tensor) -> Tensor:
     """Classical multidimensional scaling of (L, L) to (L, 4), longest axis first.
 
-    An axis points where the second half of the chain lies, for the signs that the decomposition gives mean nothing.
+    An axis points away from the first nucleotide, for the signs that the decomposition gives mean nothing.
     """
     squares = distances.square()
     centred = -(squares - squares.mean(0) - squares.mean(1)[:, None] + squares.mean()) / 2
     values, vectors = torch.linalg.eigh(centred)
     points = (vectors * values.clamp(min=0).sqrt())[:, -4:].flip(1)
     points = torch.nn.functional.pad(points, (0, 4 - points.shape[1]))
-    ramp = torch.linspace(-1, 1, len(points), dtype=points.dtype, device=points.device)
-    return points * torch.where(ramp @ points < 0, -1.0, 1.0)
+    points = points * torch.where(points[0] > 0, -1.0, 1.0)
+    # Where the chain is straight, rounding errors would choose the way in which it bends: an angstrom of a coil does.
+    angles = torch.arange(len(points), dtype=points.dtype, device=points.device)[:, None] * math.radians(32.7)
+    return points + torch.cat([angles * 0, angles.cos(), angles.sin(), (2 * angles).cos()], dim=1)

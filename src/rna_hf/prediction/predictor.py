@@ -1,4 +1,4 @@
-"""A loaded model that turns sequences into arrays batch by batch, and the checks of a checkpoint before loading."""
+"""A loaded model that turns sequences into rows batch by batch, and the checks of a checkpoint before loading."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ import torch
 
 from ..data.sequences import SequenceRecord
 from ..tokenization import encode_bulk
-from .tasks import PredictionTask
+from .tasks import PredictionTask, Row
 
 # Up to this length (nucleotides) a batch is limited by its tokens; beyond, by its pair states, which grow with the
 # square of the length.
@@ -22,7 +22,7 @@ LINEAR_LENGTH = 256
 
 @dataclass
 class Predictor:
-    """A loaded model and tokenizer that turn a chunk of records into arrays."""
+    """A loaded model and tokenizer that turn a chunk of records into rows."""
 
     task: PredictionTask
     checkpoint: Path
@@ -71,14 +71,14 @@ class Predictor:
         model = model.eval().to(device)
         return cls(task, checkpoint, config, model, tokenizer, device, dtype, batch_tokens, flip_average)
 
-    def run(self, chunk: list[SequenceRecord], report: Callable[[int], Any]) -> list[np.ndarray]:
-        """Predict a chunk; arrays come in the chunk's order.
+    def run(self, chunk: list[SequenceRecord], report: Callable[[int], Any]) -> list[Row]:
+        """Predict a chunk; rows come in the chunk's order, with `id`, `sequence` and the task's columns.
 
         Args:
             chunk: usable records.
             report: called with the number of sequences done since the last call.
         """
-        results: list[np.ndarray | None] = [None] * len(chunk)
+        results: list[list[Row]] = [[] for _ in chunk]
         pads = getattr(self.config, "fix_attention_mask", True)
         for batch in make_batches([len(record.sequence) for record in chunk], self.batch_tokens, pads):
             sequences = [chunk[index].sequence for index in batch]
@@ -88,14 +88,21 @@ class Predictor:
                 reverse = self.task.reverse
                 predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
             for index, values in zip(batch, predictions):
-                if not np.isfinite(values).all():
-                    raise FloatingPointError(
-                        f"the prediction for {chunk[index].id!r} is not finite in {self.dtype}; "
-                        "use --dtype float32, and check the checkpoint if that does not help"
-                    )
-                results[index] = values
+                results[index] = self._rows(chunk[index], values)
             report(len(batch))
-        return [values for values in results if values is not None]
+        return [row for rows in results for row in rows]
+
+    def _rows(self, record: SequenceRecord, values: np.ndarray) -> list[Row]:
+        if not np.isfinite(values).all():
+            raise FloatingPointError(
+                f"the prediction for {record.id!r} is not finite in {self.dtype}; "
+                "use --dtype float32, and check the checkpoint if that does not help"
+            )
+        try:
+            rows = self.task.rows(values, record.sequence, self.config)
+        except ValueError as error:
+            raise ValueError(f"the prediction for {record.id!r} cannot be used: {error}") from error
+        return [{"id": record.id, "sequence": record.sequence, **row} for row in rows]
 
     def _forward(self, sequences: list[str]) -> list[np.ndarray]:
         device = self.device
@@ -112,7 +119,7 @@ class Predictor:
         mask = None if bool(mask.all()) else mask.to(device)
         try:
             with torch.inference_mode():
-                outputs = self.model(input_ids=encoded["input_ids"].to(device), attention_mask=mask)
+                outputs = self.task.forward(self.model, encoded["input_ids"].to(device), mask)
             return self.task.values(outputs, keep)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):

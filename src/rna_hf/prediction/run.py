@@ -1,12 +1,13 @@
 """Prediction for many sequences: checks the input, runs a model in batches, writes as it goes and can be continued.
 
-The engine does not know what is predicted. A `PredictionTask` says which models it takes, which columns it makes and
-how an output becomes a row; `TASKS` holds one per kind of prediction.
+The engine does not know what is predicted. A `PredictionTask` says which models it takes, which columns and files it
+makes and how an output becomes rows; `TASKS` holds one per kind of prediction.
 
 How a run can be killed at any time and still give the same file: usable records are grouped in input order into chunks
 whose limits depend on the input alone; batches are made inside a chunk; each finished chunk is one part file of
 `RunFolder`. A new run with the same fingerprint (content of the input, of the checkpoint, and the options that change
 numbers) does the chunks that have no part file, so it makes the very batches of an undisturbed run; then it joins all.
+Files beside the joined one are made from the parts too, last of all.
 
 How several processes share a run: the main one checks the input as ever and tells the others which parts are there; the
 k-th of n processes then does the k-th of every n missing chunks. When all are done the main one joins the parts.
@@ -16,22 +17,22 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from ..checkpoints import find_checkpoint
+from ..checkpoints import DEFAULT_CHECKPOINTS, find_checkpoint
 from ..data.run_folder import FORMATS, SKIPPED_FILE, RunFolder
 from ..data.sequences import InputSummary, SequenceChecker, SequenceInput, SequenceRecord, open_sequences
 from ..memory import MemoryLimit, available_memory
 from ..version import __version__
+from .chunks import make_chunks, share_out
 from .predictor import LINEAR_LENGTH, Predictor, hash_checkpoint, load_config
 from .processes import Processes, choose_device
-from .tasks import TASKS, PredictionTask
+from .tasks import TASKS, Kind, PredictionTask, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,10 +42,6 @@ logger = logging.getLogger(__name__)
 DTYPES = ("float32", "bfloat16", "float16")
 DEFAULT_BATCH_TOKENS = 2048
 DEFAULT_PLOT_ROWS = 10
-
-# A chunk, the unit of writing and of resuming, ends after this many sequences or before this many nucleotides.
-CHUNK_ROWS = 256
-CHUNK_NUCLEOTIDES = 32_768
 
 # A sequence this many times longer than anything trained on gets a warning.
 _LENGTH_FACTOR = 2
@@ -64,15 +61,28 @@ def predict(
     skip_invalid: bool = False,
     overwrite: bool = False,
     plot_rows: int = DEFAULT_PLOT_ROWS,
+    num_samples: int | None = None,
+    ct: bool = False,
+    pdb: bool = False,
     progress: bool | None = None,
     distributed: bool = False,
 ) -> list[dict[str, Any]] | Path:
     """Predict for every sequence of an input.
 
     With an output folder the result is written as it comes, and a run that was interrupted is continued by the same
-    call. The folder then holds `predictions.parquet` (or `.csv`, `.jsonl`; lists are JSON in a CSV) with one row for
-    each sequence in input order, a heat map of the first RNAs, `run.json` saying how the rows were made and, with
-    `skip_invalid`, `skipped.tsv`. One folder holds one run.
+    call. The folder then holds `predictions.parquet` (or `.csv`, `.jsonl`; lists are JSON in a CSV) with the rows in
+    input order, `run.json` saying how they were made and, with `skip_invalid`, `skipped.tsv`. One folder holds one run.
+
+    The tasks, their columns besides `id` and `sequence`, and their files:
+
+    - `reactivity`: `reactivity_<channel>`, a number for each nucleotide. `reactivity.png`, a heat map.
+    - `degradation`: `config.degradation_targets`, a number for each nucleotide, relative to a reference, so that only
+      ratios mean something. `degradation.png`, a heat map, and for two or more RNAs `half_life_ranking.csv`.
+    - `dropout`: `reads_<channel>`, a number.
+    - `structure`: `structure`, dot-bracket, and `confidence`, 0 to 1. `structures.dbn`, `structures.ct` with `ct`, and
+      `structure.png`, an arc for each pair.
+    - `3d`: a row for each `sample` (from 1) with `x`, `y` and `z` of each nucleotide's C1', angstrom.
+      `<id>_<sample>.cif`, with `pdb` also `.pdb`, and `<id>.html`, a page with all samples of an RNA.
 
     Args:
         inputs: a FASTA, CSV, TSV or parquet file (text also gzipped), `-` for standard input, a sequence, or an
@@ -90,15 +100,18 @@ def predict(
             states grow with L * L. A longer sequence runs alone.
         skip_invalid: leave out sequences that cannot be predicted instead of stopping before the first prediction.
         overwrite: replace what an earlier, different run left in the output folder.
-        plot_rows: number of RNAs in the heat map; 0 for none.
+        plot_rows: number of RNAs in the picture; 0 for none.
+        num_samples: for `3d`, structures for each RNA, 1 to 100; 5 if None.
+        ct: for `structure`, write a CT file too.
+        pdb: for `3d`, write PDB files too.
         progress: show a progress bar; None: if standard error is a terminal.
         distributed: share the work among the processes of `accelerate launch`, each of which makes this very call with
             the same output folder; in a process that was started alone it changes nothing. `auto` and `cuda` then mean
             a GPU for each process.
 
     Returns:
-        Without `output` a list with a dict for each sequence: `id`, `sequence` (as read: case and T or U are kept) and
-        a list of floats for each predicted column. With `output` the path of the file of predictions.
+        Without `output` a list with a dict for each row: `id`, `sequence` (as read: case and T or U are kept) and the
+        predicted columns as plain Python values. With `output` the path of the file of predictions.
 
     Raises:
         ValueError: the input, the checkpoint or an option cannot be used; the message says why.
@@ -112,8 +125,11 @@ def predict(
     """
     with Processes.join() if distributed else Processes() as processes:
         chosen_device, num_sharing = choose_device(device, processes)
+        prediction_task = _configure(task, num_samples=num_samples, ct=ct, pdb=pdb)
+        if model is None and task not in DEFAULT_CHECKPOINTS:
+            raise ValueError(f"no checkpoint for `predict {task}` comes with rna-hf; name one with --model")
         run = _Run(
-            task=_choose("task", task, TASKS),
+            task=prediction_task,
             checkpoint=find_checkpoint(None if model is None else os.fspath(model), task),
             flip_average=flip_average,
             format=format,
@@ -128,6 +144,8 @@ def predict(
             raise ValueError("the output folder's name is empty; name a folder")
         if plot_rows < 0:
             raise ValueError(f"plot_rows must be 0 or more, got {plot_rows}")
+        if output is None and (ct or pdb):
+            raise ValueError(f"{'ct' if ct else 'pdb'} writes files; name an output folder")
         if processes.count > 1 and output is None:
             raise ValueError(f"{processes.count} processes share a run through its output folder; name one")
         if processes.count > 1 and isinstance(inputs, str) and inputs == "-":
@@ -162,6 +180,10 @@ class _Run:
         _choose("dtype", self.dtype, dict.fromkeys(DTYPES))
         if isinstance(self.batch_tokens, bool) or not isinstance(self.batch_tokens, int) or self.batch_tokens < 1:
             raise ValueError(f"batch_tokens must be a whole number of at least 1, got {self.batch_tokens!r}")
+        if self.flip_average and not self.task.can_flip:
+            raise ValueError(
+                f"flip_average is not for `predict {self.task.name}`: the reversed sequence is another molecule"
+            )
         self.config = load_config(self.checkpoint, self.task)
         self.torch_dtype = getattr(torch, self.dtype)
 
@@ -176,17 +198,19 @@ class _Run:
         if summary.usable < summary.total:
             warnings.warn(f"skipped: {_list_problems(source, summary)}", stacklevel=3)
         predictor = self._load()
+        kinds = self._columns()
         rows = []
         with self._progress_bar(summary.usable, 0) as bar:
-            for chunk in _chunks(checker.usable()):
-                for record, values in zip(chunk, predictor.run(chunk, bar.update)):
-                    columns = {name: array.tolist() for name, array in self.task.row(values, self.config).items()}
-                    rows.append({"id": record.id, "sequence": record.sequence, **columns})
+            for chunk in make_chunks(checker.usable()):
+                for row in predictor.run(chunk, bar.update):
+                    rows.append(
+                        {name: row[name].tolist() if kind == "numbers" else row[name] for name, kind in kinds.items()}
+                    )
         return rows
 
     def write(self, source: SequenceInput, output: Path, overwrite: bool, plot_rows: int, processes: Processes) -> Path:
         """Write the rows to a folder, continuing what is there, and return the path of the file of predictions."""
-        folder = RunFolder(output, self.format, plot_file=self.task.plot_file)
+        folder = RunFolder(output, self.format, self.task.rows_per_sequence)
         with folder.open():
             description = self._describe(source)
             if folder.prepare(description, source, overwrite) == "finished":
@@ -205,21 +229,21 @@ class _Run:
             num_done = sum(done.values())
             if num_done:
                 logger.info("resuming: %s of %s are done", f"{num_done:,}", _count(summary.usable, "sequence"))
-            schema = self._schema()
-            elsewhere: dict[int, int] = {}  # rows of each chunk that another process has to do
+            part_schema = self._schema(self._columns() | self.task.plot_columns())
+            elsewhere: dict[int, int] = {}  # sequences of each chunk that another process has to do
             with self._progress_bar(summary.usable, num_done) as bar:
 
                 def count_elsewhere() -> None:
-                    for number in [number for number, rows in elsewhere.items() if folder.has_part(number, rows)]:
+                    for number in [number for number, count in elsewhere.items() if folder.has_part(number, count)]:
                         bar.update(elsewhere.pop(number))
 
                 num_chunks = 0
                 predictor: Predictor | None = None
-                for number, chunk, owner in _share_out(checker.usable(), done, processes.count):
+                for number, chunk, owner in share_out(checker.usable(), done, processes.count):
                     num_chunks = number + 1
                     if owner == processes.index:
                         predictor = predictor or self._load()
-                        folder.write_part(number, self._table(chunk, predictor.run(chunk, bar.update), schema))
+                        folder.write_part(number, _table(predictor.run(chunk, bar.update), part_schema))
                         count_elsewhere()
                     elif owner is not None:
                         elsewhere[number] = len(chunk)
@@ -228,11 +252,8 @@ class _Run:
             if elsewhere:
                 missing = _count(len(elsewhere), "part")
                 raise OSError(f"{missing} of other processes cannot be seen in {output}; all need the same folder")
-            folder.join(num_chunks, schema)
-            if plot_rows:
-                rows = folder.first_rows(plot_rows)
-                title = f"{_first(len(rows), summary.usable)}, {self.task.name} predicted by {self.checkpoint.name}"
-                self.task.plot(rows, self.config, output / self.task.plot_file, title)
+            folder.join(num_chunks, self._schema(self._columns()))
+            self._write_files(folder, summary, overwrite, plot_rows)
             folder.finish(summary, self.task.unit)
         processes.agree()
         logger.info("%s: %s", _count(summary.usable, "sequence"), folder.predictions)
@@ -241,9 +262,22 @@ class _Run:
             logger.warning("%s skipped, listed in %s", skipped, output / SKIPPED_FILE)
         return folder.predictions
 
+    def _write_files(self, folder: RunFolder, summary: InputSummary, overwrite: bool, plot_rows: int) -> None:
+        """Write what comes beside the file of predictions."""
+        names = self.task.file_names(folder.ids(), self.config)
+        plot_files = [self.task.plot_file] if plot_rows and self.task.plot_file else []
+        folder.announce_files(names + plot_files, overwrite)
+        if names:
+            logger.info("writing %s beside the predictions", _count(len(names), "file"))
+            self.task.write_files(folder.tables, self.config, folder.path)
+        for plot_file in plot_files:
+            rows = folder.first_rows(plot_rows)
+            title = f"{_first(len(rows), summary.usable)}, {self.task.name} predicted by {self.checkpoint.name}"
+            self.task.plot(rows, self.config, folder.path / plot_file, title)
+
     def assist(self, source: SequenceInput, output: Path, processes: Processes) -> Path:
         """Do this process's share of a run that the main process leads; return when the main process has finished."""
-        folder = RunFolder(output, self.format, plot_file=self.task.plot_file)
+        folder = RunFolder(output, self.format, self.task.rows_per_sequence)
         plan = processes.agree()
         if plan["is_finished"]:
             return folder.predictions
@@ -252,13 +286,12 @@ class _Run:
         with folder.enter(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the main process gives the same ones
             checker, _, _ = self._check(source, plan["max_length"])
-            schema = self._schema()
+            part_schema = self._schema(self._columns() | self.task.plot_columns())
             predictor: Predictor | None = None
-            for number, chunk, owner in _share_out(checker.usable(), plan["done"], processes.count):
+            for number, chunk, owner in share_out(checker.usable(), plan["done"], processes.count):
                 if owner == processes.index:
                     predictor = predictor or self._load()
-                    rows = self._table(chunk, predictor.run(chunk, lambda count: None), schema)
-                    folder.write_part(number, rows)
+                    folder.write_part(number, _table(predictor.run(chunk, lambda count: None), part_schema))
         processes.wait(lambda: None)
         processes.agree()
         return folder.predictions
@@ -295,7 +328,7 @@ class _Run:
 
         def explain_length(length: int) -> str | None:
             if length <= max_length:
-                return None
+                return self.task.explain_length(length)
             return f"{length:,} nt {memory.explain(length, length * length)}; at most {max_length:,} nt fit"
 
         trained = getattr(self.config, "training_max_length", None)
@@ -336,26 +369,19 @@ class _Run:
             "skip_invalid": self.skip_invalid,
             "rna_hf": __version__,
             "torch": torch.__version__,
+            **asdict(self.task),
         }
 
-    def _schema(self) -> "pa.Schema":
+    def _columns(self) -> dict[str, Kind]:
+        return {"id": "text", "sequence": "text", **self.task.columns(self.config)}
+
+    def _schema(self, columns: Mapping[str, Kind]) -> "pa.Schema":
         import pyarrow as pa
 
-        fields = [pa.field("id", pa.string()), pa.field("sequence", pa.string())]
-        fields += [pa.field(name, pa.list_(pa.float32())) for name in self.task.columns(self.config)]
+        types = {"numbers": pa.list_(pa.float32()), "number": pa.float32(), "index": pa.int32(), "text": pa.string()}
+        fields = [pa.field(name, types[kind]) for name, kind in columns.items()]
         facts = {"task": self.task.name, "unit": self.task.unit, "model": self.checkpoint.name, "rna_hf": __version__}
         return pa.schema(fields, metadata={"rna_hf": json.dumps(facts)})
-
-    def _table(self, chunk: list[SequenceRecord], predictions: Iterable[np.ndarray], schema: "pa.Schema") -> "pa.Table":
-        import pyarrow as pa
-
-        columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-        for record, values in zip(chunk, predictions):
-            columns["id"].append(record.id)
-            columns["sequence"].append(record.sequence)
-            for name, array in self.task.row(values, self.config).items():
-                columns[name].append(array)
-        return pa.table(columns, schema=schema)
 
     def _progress_bar(self, total: int, done: int) -> Any:
         from tqdm import tqdm
@@ -364,39 +390,21 @@ class _Run:
         return tqdm(total=total, initial=done, unit="seq", desc=self.task.name, disable=disable, smoothing=0.05)
 
 
-def _chunks(records: Iterable[SequenceRecord]) -> Iterator[list[SequenceRecord]]:
-    chunk: list[SequenceRecord] = []
-    nucleotides = 0
-    for record in records:
-        if chunk and (len(chunk) == CHUNK_ROWS or nucleotides + len(record.sequence) > CHUNK_NUCLEOTIDES):
-            yield chunk
-            chunk, nucleotides = [], 0
-        chunk.append(record)
-        nucleotides += len(record.sequence)
-    if chunk:
-        yield chunk
+def _table(rows: list[Row], schema: "pa.Schema") -> "pa.Table":
+    import pyarrow as pa
+
+    return pa.table({name: [row[name] for row in rows] for name in schema.names}, schema=schema)
 
 
-def _share_out(
-    records: Iterable[SequenceRecord], done: Mapping[int, int], num_processes: int
-) -> Iterator[tuple[int, list[SequenceRecord], int | None]]:
-    """Yield each chunk with its number and the process that has to do it; the same in all processes.
-
-    Args:
-        records: usable records.
-        done: the number of rows in each part that is there; one with another number than its chunk is done again.
-        num_processes: that share the missing chunks, each in turn.
-
-    Yields:
-        The chunk's number, its records, and the process's index, or None where the chunk is done.
-    """
-    num_missing = 0
-    for number, chunk in enumerate(_chunks(records)):
-        if done.get(number) == len(chunk):
-            yield number, chunk, None
-        else:
-            yield number, chunk, num_missing % num_processes
-            num_missing += 1
+def _configure(task: str, **options: Any) -> PredictionTask:
+    """Return a task with options that it alone has; None and False mean that an option was not given."""
+    chosen: PredictionTask = _choose("task", task, TASKS)
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    for name in given:
+        if name not in chosen.options():
+            owner = next(other.name for other in TASKS.values() if name in other.options())
+            raise ValueError(f"{name} is for `predict {owner}`, not for `predict {task}`; leave it out")
+    return chosen.with_options(**given)
 
 
 def _choose(option: str, value: str, choices: dict[str, Any]) -> Any:

@@ -107,7 +107,9 @@ def test_alone_padded_and_in_any_batch(name, implementation):
         for row, length in enumerate(LENGTHS):
             alone = own_part(name, output(model, name, batch((length,))[0]), 0, length)
             for other in (together, wider):
-                torch.testing.assert_close(own_part(name, other, row, length), alone, atol=1e-5, rtol=0)
+                # Distances are tens of angstroms.
+                rtol = 1e-5 if name == "TertiaryStructure-pair" else 0
+                torch.testing.assert_close(own_part(name, other, row, length), alone, atol=1e-5, rtol=rtol)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -252,11 +254,21 @@ class TestTertiaryStructure:
         assert (model(*batch(), labels=mirrored).loss - expected).abs() > 1e-3
 
 
+def make_calm(name, **changes):
+    """A model whose distances are near the typical ones: wild ones have many traces that fit them equally badly."""
+    model = make(name, **changes)
+    if name == "TertiaryStructure-pair":
+        with torch.no_grad():
+            model.distance_head.weight.mul_(0.1)
+            model.distance_head.bias.copy_(torch.tensor([0.0, -2.0]))
+    return model
+
+
 class TestTertiaryStructureFromPairs:
     """The trace that is found from the distances."""
 
     def test_it_is_the_same_alone_and_padded(self):
-        model = make("TertiaryStructure-pair")
+        model = make_calm("TertiaryStructure-pair")
         with torch.no_grad():
             together = model(*batch()).coordinates
             for row, length in enumerate(LENGTHS):
@@ -265,11 +277,11 @@ class TestTertiaryStructureFromPairs:
                 assert not together[row, length:].any()
 
     def test_it_has_the_predicted_distances(self):
-        model = make("TertiaryStructure-pair")
+        model = make_calm("TertiaryStructure-pair")
         with torch.no_grad():
             found = model(batch((30,))[0])
         errors = (pair_distances(found.coordinates) / found.distances - 1)[0]
-        assert errors.fill_diagonal_(0).abs().median() < 0.3
+        assert errors.fill_diagonal_(0).abs().median() < 0.2
 
     def test_training_mode_spares_it(self):
         outputs = make("TertiaryStructure-pair").train()(*batch(), labels=labels_for("TertiaryStructure-pair"))
@@ -287,7 +299,7 @@ class TestTertiaryStructureFromPairs:
 @pytest.mark.parametrize("name", ["TertiaryStructure", "TertiaryStructure-pair"])
 class TestSampledCoordinates:
     def sample(self, name, *arguments, **options):
-        model = make(name, hidden_dropout=0.2)
+        model = make_calm(name, hidden_dropout=0.2)
         return model, model.sample_coordinates(*arguments, **options)
 
     def test_the_first_is_the_prediction_and_the_others_differ(self, name):

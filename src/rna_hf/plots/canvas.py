@@ -1,0 +1,90 @@
+"""What every picture has: a page measured in inches, a line over each RNA, a colour bar, and a PNG."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# All sizes in inches.
+TITLE_HEIGHT = 0.27
+RIGHT, TOP, BOTTOM = 0.3, 0.15, 0.75
+
+
+class Canvas:
+    """A page with one set of axes in inches, origin at the top left of the drawing area; no pyplot, no global state.
+
+    Args:
+        width: of the drawing area.
+        height: of the drawing area; below it is room for a colour bar.
+        left: margin at the left of the drawing area.
+        title: a line over everything, in the drawing area.
+    """
+
+    def __init__(self, width: float, height: float, left: float, title: str | None):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        self.width = width
+        self._left = left
+        self._size = (left + width + RIGHT, TOP + height + BOTTOM)
+        self.figure = Figure(figsize=self._size, dpi=150, facecolor="white")
+        self._canvas = FigureCanvasAgg(self.figure)
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.axis("off")
+        self.keep_limits()
+        if title:
+            self.axes.text(0, 0, title, fontsize=10, va="top", parse_math=False)
+
+    def keep_limits(self) -> None:
+        """Set the limits, which some ways of drawing move."""
+        self.axes.set_xlim(-self._left, self._size[0] - self._left)
+        self.axes.set_ylim(self._size[1] - TOP, -TOP)
+
+    def write_head(self, text: str, y: float) -> None:
+        """Write the line over an RNA, which takes `TITLE_HEIGHT`."""
+        self.axes.text(0, y + 0.04, text, fontsize=9, fontweight="bold", va="top", parse_math=False)
+
+    def write_letter(self, letter: str, x: float, y: float) -> None:
+        """Write a nucleotide's letter around a point."""
+        self.axes.text(x, y, letter, fontsize=7.5, family="monospace", ha="center", va="center_baseline")
+
+    def draw_outline(self, xs: Sequence[float], ys: Sequence[float]) -> None:
+        """Draw a thin grey line."""
+        self.axes.plot(xs, ys, color="0.4", linewidth=0.6)
+
+    def save(self, path: Path, norm: Any, colors: str, label: str, extend: str) -> None:
+        """Draw the colour bar below everything and write the PNG, which is replaced atomically.
+
+        Args:
+            path: file to write.
+            norm: matplotlib's, from values to colours.
+            colors: name of a colour map.
+            label: what the colours mean.
+            extend: at which ends values lie beyond the bar, as in matplotlib.
+        """
+        from matplotlib.cm import ScalarMappable
+
+        self.keep_limits()
+        width, height = self._size
+        bar_width = min(3.2, 0.8 * self.width)
+        bar = self.figure.add_axes((self._left / width, 0.45 / height, bar_width / width, 0.12 / height))
+        colorbar = self.figure.colorbar(ScalarMappable(norm, colors), cax=bar, orientation="horizontal", extend=extend)
+        colorbar.set_label(label, fontsize=8)
+        colorbar.ax.tick_params(labelsize=7.5)
+        temporary = path.with_name(f".{path.name}.tmp")
+        with open(temporary, "wb") as file:
+            self._canvas.print_png(file)
+        os.replace(temporary, path)
+
+
+def head_of(row: Any) -> str:
+    """Return an RNA's id, shortened if it is long, and its length."""
+    identifier, length = row["id"], 80
+    if len(identifier) > length:
+        identifier = identifier[: length - 1] + "…"
+    return f"{identifier}   {len(row['sequence']):,} nt"
+
+
+def letters_of(row: Any) -> str:
+    """Return an RNA's sequence as it is drawn: upper case, U for T."""
+    return row["sequence"].upper().replace("T", "U")

@@ -1,0 +1,98 @@
+"""`predict structure`: base pairs."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data.run_folder import _replacing
+from ...structure import (
+    SecondaryStructure,
+    decode_pairs,
+    format_ct,
+    format_dbn,
+    parse_dotbracket,
+    structure_confidence,
+    write_dotbracket,
+)
+from .base import Kind, PredictionTask, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class SecondaryStructureTask(PredictionTask):
+    """Base pairs of each RNA: `structure` (dot-bracket, pseudoknots included) and `confidence` (0 to 1).
+
+    Also writes all structures to `structures.dbn`. See `rna_hf.structure` for the decoding and the confidence.
+
+    Attributes:
+        ct: write all structures to `structures.ct` as well.
+    """
+
+    name = "structure"
+    unit = "dot-bracket; confidence: mean probability of each nucleotide's state, 0 to 1"
+    plot_file = "structure.png"
+
+    ct: bool = False
+
+    def auto_class(self) -> Any:
+        from ...auto import AutoModelForSecondaryStructure
+
+        return AutoModelForSecondaryStructure
+
+    def columns(self, config: Any) -> dict[str, Kind]:
+        return {"structure": "text", "confidence": "number"}
+
+    def plot_columns(self) -> dict[str, Kind]:
+        return {"pair_probabilities": "numbers"}
+
+    def values(self, outputs: Any, keep: Tensor) -> list[np.ndarray]:
+        logits = outputs.logits.float().cpu()
+        return [logits[index][keep[index]][:, keep[index]].numpy() for index in range(len(keep))]
+
+    def reverse(self, values: np.ndarray) -> np.ndarray:
+        return values[::-1, ::-1]
+
+    def rows(self, values: np.ndarray, sequence: str, config: Any) -> list[Row]:
+        probabilities = torch.from_numpy(values).sigmoid().numpy()
+        probabilities = (probabilities + probabilities.T) / 2
+        pairs = decode_pairs(probabilities)
+        return [
+            {
+                "structure": write_dotbracket(pairs, len(sequence)),
+                "confidence": structure_confidence(probabilities, pairs),
+                "pair_probabilities": np.array([probabilities[pair] for pair in pairs], dtype=np.float32),
+            }
+        ]
+
+    def plot(self, rows: Sequence[Row], config: Any, path: Path, title: str) -> None:
+        from ...plots import plot_arc_diagrams
+
+        plot_arc_diagrams(rows, path, title)
+
+    def file_names(self, ids: Iterable[str], config: Any) -> list[str]:
+        return list(self._formats())
+
+    def write_files(self, tables: Callable[[], Iterator["pa.Table"]], config: Any, folder: Path) -> None:
+        for name, format in self._formats().items():
+            with _replacing(folder / name) as temporary, open(temporary, "w", encoding="utf-8") as file:
+                for table in tables():
+                    file.write(format(_structures(table)))
+
+    def _formats(self) -> Mapping[str, Callable[[Iterable[SecondaryStructure]], str]]:
+        """Return the files, and what makes the text of each from structures, piece by piece."""
+        return {"structures.dbn": format_dbn} | ({"structures.ct": format_ct} if self.ct else {})
+
+
+def _structures(table: "pa.Table") -> Iterator[SecondaryStructure]:
+    columns = (table.column(name).to_pylist() for name in ("id", "sequence", "structure"))
+    for identifier, sequence, structure in zip(*columns, strict=True):
+        # A title is one line; an id of a table may be anything.
+        title = " ".join(identifier.split()) or "unnamed"
+        yield SecondaryStructure(title, sequence, tuple(parse_dotbracket(structure)))
