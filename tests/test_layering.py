@@ -14,7 +14,7 @@ LAYERS = [
     {"training", "pipelines", "hub", "prediction", "plots"},
     {"data", "checkpoints", "memory"},
     {"models", "tokenization", "structure"},
-    {"layers", "outputs", "losses"},
+    {"layers", "outputs", "losses", "atomic_files"},
 ]
 # These tie the package together and are held to rules of their own below.
 TOP_LEVEL = {"", "auto", "registration", "version"}

@@ -343,7 +343,7 @@ def test_options_that_do_not_fit(masked, monkeypatch, tmp_path):
     assert TertiaryStructureTask(pdb=True).explain_length(9999) is None
     assert TertiaryStructureTask().explain_length(10_000) is None
     # A model that could take such an RNA would need much memory, so a smaller limit stands in for the format's.
-    monkeypatch.setattr("rna_hf.prediction.tasks.tertiary_structure._PDB_MAX_LENGTH", 12)
+    monkeypatch.setattr("rna_hf.prediction.tasks.tertiary_structure.PDB_MAX_RESIDUES", 12)
     with pytest.raises(ValueError, match=r"'b'\): 15 nt do not fit into a PDB file, which holds 12; leave out --pdb"):
         predict(RNAS, tmp_path / "out", task="3d", model=masked["3d"], pdb=True)
     assert not (tmp_path / "out").exists()

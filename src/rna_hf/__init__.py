@@ -27,7 +27,13 @@ from .models.ribonanzanet import (
     RibonanzaNetModel,
     RibonanzaNetPreTrainedModel,
 )
-from .pipelines import ReactivityPipeline
+from .pipelines import (
+    DegradationPipeline,
+    ReactivityPipeline,
+    SecondaryStructurePipeline,
+    SequenceDropoutPipeline,
+    TertiaryStructurePipeline,
+)
 from .registration import register
 from .tokenization import RnaTokenizerFast
 from .version import __version__
@@ -44,6 +50,7 @@ __all__ = [
     "AutoModelForSecondaryStructure",
     "AutoModelForSequenceDropout",
     "AutoModelForTertiaryStructure",
+    "DegradationPipeline",
     "ReactivityPipeline",
     "RibonanzaNetConfig",
     "RibonanzaNetForContactPrediction",
@@ -58,6 +65,9 @@ __all__ = [
     "RibonanzaNetModel",
     "RibonanzaNetPreTrainedModel",
     "RnaTokenizerFast",
+    "SecondaryStructurePipeline",
+    "SequenceDropoutPipeline",
+    "TertiaryStructurePipeline",
     "__version__",
     "convert_ribonanzanet",
     "convert_ribonanzanet_to_original",

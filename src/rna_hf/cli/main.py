@@ -15,7 +15,7 @@ from rna_hf.version import __version__
 
 # Command: its module and one line of help.
 COMMANDS = {
-    "predict": ("rna_hf.cli.predict", "predict chemical reactivity for sequences in a file"),
+    "predict": ("rna_hf.cli.predict", "predict reactivity, degradation, structure, 3D or reads of the RNAs of a file"),
     "models": ("rna_hf.cli.models", "list the checkpoints that ship with this package"),
     "finetune": ("rna_hf.cli.finetune", "train a head on your own data"),
     "pretrain": ("rna_hf.cli.pretrain", "train in stages, with labels that models predict"),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ..atomic_files import replacing
 from .sequences import InputSummary, SequenceInput, SequenceRecord
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class RunFolder:
         """Write a chunk's rows, durably, in one step."""
         import pyarrow.parquet as pq
 
-        with _replacing(self._part(number)) as temporary:
+        with replacing(self._part(number)) as temporary:
             pq.write_table(table, temporary)
 
     def join(self, num_parts: int, schema: "pa.Schema") -> None:
@@ -216,7 +217,7 @@ class RunFolder:
 
         parts = (pq.read_table(self._part(number), schema=schema) for number in range(num_parts))
         writer = {"parquet": _write_parquet, "csv": _write_csv, "jsonl": _write_jsonl}[self._format]
-        with _replacing(self.predictions) as temporary:
+        with replacing(self.predictions) as temporary:
             writer(temporary, parts, schema)
 
     def tables(self, columns: list[str] | None = None) -> Iterator["pa.Table"]:
@@ -285,7 +286,7 @@ class RunFolder:
         return record if isinstance(record, dict) else {}
 
     def _write_record(self) -> None:
-        with _replacing(self.path / RUN_FILE) as temporary:
+        with replacing(self.path / RUN_FILE) as temporary:
             temporary.write_text(json.dumps(self._record, indent=2) + "\n", encoding="utf-8")
 
     def _describe_difference(self, made_from: Mapping[str, Any]) -> str:
@@ -358,26 +359,6 @@ def _texts(column: "pa.ChunkedArray", quote: Callable[[str], str] = str) -> Iter
         for length in pc.list_value_length(array).to_pylist():
             yield "[" + ", ".join(numbers[start : start + length]) + "]"
             start += length
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; afterwards make it durable and rename it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    with contextlib.suppress(OSError):  # not every system can open a folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _lock(file: Any, path: Path, is_shared: bool = False) -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..atomic_files import replacing
 from .readers.degradation import OPENVACCINE_TARGETS
 from .readers.reactivity import EXPERIMENT_TYPES
-from .run_folder import _replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -161,7 +161,7 @@ def _write(path: Path, id_names: list[str], names: list[str], make_blocks: Calla
         raise ValueError(f"{path} ends in {path.suffix!r}; a submission is a {' or '.join(suffixes)} file")
     path.parent.mkdir(parents=True, exist_ok=True)
     num_rows = 0
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         batches = _join_blocks(make_blocks(), id_names, names)
         first = next(batches, None)
         if first is None:

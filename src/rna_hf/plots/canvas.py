@@ -1,9 +1,10 @@
 """What every picture has: a page measured in inches, a line over each RNA, a colour bar, and a PNG."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from ..atomic_files import replacing
 
 # All sizes in inches.
 TITLE_HEIGHT = 0.27
@@ -71,10 +72,8 @@ class Canvas:
         colorbar = self.figure.colorbar(ScalarMappable(norm, colors), cax=bar, orientation="horizontal", extend=extend)
         colorbar.set_label(label, fontsize=8)
         colorbar.ax.tick_params(labelsize=7.5)
-        temporary = path.with_name(f".{path.name}.tmp")
-        with open(temporary, "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             self._canvas.print_png(file)
-        os.replace(temporary, path)
 
 
 def head_of(row: Any) -> str:

@@ -24,10 +24,11 @@ from .pair_files import (
     write_structures,
 )
 from .pair_metrics import mean_pair_metrics, pair_metrics
-from .trace_files import Trace, read_trace, write_trace
+from .trace_files import PDB_MAX_RESIDUES, Trace, read_trace, write_trace
 from .trace_viewer import write_viewer
 
 __all__ = [
+    "PDB_MAX_RESIDUES",
     "SecondaryStructure",
     "Trace",
     "best_tm_score",

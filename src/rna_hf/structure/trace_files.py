@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..atomic_files import replace_text
 from .coordinates import check_trace
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _CHAIN = "A"
 # Limits of the PDB format: four columns for a residue number, eight with three decimals for a coordinate (angstrom).
-_PDB_MAX_RESIDUES = 9999
+PDB_MAX_RESIDUES = 9999
 _PDB_COORDINATES = (-999.9995, 9999.9995)
 # IUPAC codes for "one of several nucleotides": they are written as N, the unknown nucleotide.
 _AMBIGUOUS = "NRYSWKMBDHV"
@@ -110,17 +110,6 @@ def read_trace(path: str | Path, chain: str | None = None, atom: str = "C1'") ->
     )
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file so that `path` is at each moment either the old or the whole new file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def _residue_names(sequence: str) -> str:
     letters = sequence.upper().replace("T", "U")
     unknown = sorted(set(letters) - set("ACGU" + _AMBIGUOUS))
@@ -163,9 +152,9 @@ def _check_confidence(confidence: ArrayLike | None, samples: np.ndarray) -> np.n
 
 
 def _check_pdb_limits(samples: np.ndarray) -> None:
-    if samples.shape[1] > _PDB_MAX_RESIDUES:
+    if samples.shape[1] > PDB_MAX_RESIDUES:
         raise ValueError(
-            f"the RNA has {samples.shape[1]} nucleotides and a PDB file holds at most {_PDB_MAX_RESIDUES} in a chain: "
+            f"the RNA has {samples.shape[1]} nucleotides and a PDB file holds at most {PDB_MAX_RESIDUES} in a chain: "
             "write a .cif file"
         )
     low, high = _PDB_COORDINATES

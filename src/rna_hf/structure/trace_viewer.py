@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..atomic_files import replace_text
 from .coordinates import check_trace
 from .dotbracket import normalise_pairs
-from .trace_files import replace_text
 
 TEMPLATE = Path(__file__).parent / "templates" / "trace_viewer.html"
 

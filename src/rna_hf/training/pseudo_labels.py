@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainingArguments
 
+from ..atomic_files import replacing
 from .run_record import check_record, describe_data, describe_model, write_record
 from .training_data import check_profiles, choose_profiles, load_table
 
@@ -162,9 +162,8 @@ def _write_sequences(sources: Sequence[Source], path: Path) -> None:
         found |= dict.fromkeys(dataset.select_columns(["sequence"]).select(rows)["sequence"])
     if not found:
         raise ValueError(f"{', '.join(source.file for source in sources)}: no RNA is left to predict labels for")
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.table({"sequence": list(found)}), temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({"sequence": list(found)}), temporary)
 
 
 def _write_means(predictions: Sequence[Path], channels: Sequence[str], path: Path) -> None:
@@ -175,15 +174,13 @@ def _write_means(predictions: Sequence[Path], channels: Sequence[str], path: Pat
     labels = pa.list_(pa.list_(pa.float32(), len(channels)))
     schema = pa.schema([pa.field("sequence", pa.string()), pa.field("labels", labels)])
     rows = zip(*(_read_rows(file, channels) for file in predictions), strict=True)
-    temporary = path.with_suffix(".tmp")
-    with pq.ParquetWriter(temporary, schema) as writer:
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         while chunk := list(islice(rows, _ROWS)):
             means = [np.mean([values for _, values in row], axis=0) for row in chunk]
             starts = np.cumsum([0, *map(len, means)]).astype(np.int32)
             values = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(means).ravel()), len(channels))
             sequences = pa.array([row[0][0] for row in chunk])
             writer.write_table(pa.table([sequences, pa.ListArray.from_arrays(starts, values)], schema=schema))
-    os.replace(temporary, path)
 
 
 def _read_rows(path: Path, channels: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
 
+from ..atomic_files import replace_text
 from ..checkpoints import find_checkpoint
 from .arguments import DataArguments, ModelArguments
 from .training_data import find_files
@@ -75,9 +75,7 @@ def check_record(path: Path, record: dict[str, Any]) -> None:
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record, and the folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_text(path, json.dumps(record, indent=1) + "\n")
 
 
 _REMEDY = "; name another output_dir, or repeat the options of that run"

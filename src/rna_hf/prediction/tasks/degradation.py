@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...data.run_folder import _replacing
+from ...atomic_files import replacing
 from .base import ProfileTask, Row
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class DegradationTask(ProfileTask):
         ranked_by = sums[:, targets.index(ranking_target)]
         order = np.argsort(ranked_by, kind="stable")
         best = ranked_by[order[0]]
-        with _replacing(folder / RANKING_FILE) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        with replacing(folder / RANKING_FILE) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             sum_names = [f"{target}_sum" for target in targets]
             writer.writerow(["rank", "id", "length", *sum_names, f"relative_half_life_{ranking_target}"])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...data.run_folder import _replacing
+from ...atomic_files import replacing
 from ...structure import (
     SecondaryStructure,
     decode_pairs,
@@ -81,7 +81,7 @@ class SecondaryStructureTask(PredictionTask):
 
     def write_files(self, tables: Callable[[], Iterator["pa.Table"]], config: Any, folder: Path) -> None:
         for name, format in self._formats().items():
-            with _replacing(folder / name) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            with replacing(folder / name) as temporary, open(temporary, "w", encoding="utf-8") as file:
                 for table in tables():
                     file.write(format(_structures(table)))
 

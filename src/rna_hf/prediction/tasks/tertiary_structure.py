@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from ...structure import superpose, write_trace, write_viewer
+from ...structure import PDB_MAX_RESIDUES, superpose, write_trace, write_viewer
 from .base import Kind, PredictionTask, Row
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 DEFAULT_SAMPLES = 5
 MAX_SAMPLES = 100
 
-# The PDB format has four columns for a residue's number.
-_PDB_MAX_LENGTH = 9999
 # File systems take names of 255 bytes; this leaves room for what is added.
 _MAX_STEM_LENGTH = 150
 
@@ -62,8 +60,8 @@ class TertiaryStructureTask(PredictionTask):
         return {"sample": "index", "x": "numbers", "y": "numbers", "z": "numbers"}
 
     def explain_length(self, length: int) -> str | None:
-        if self.pdb and length > _PDB_MAX_LENGTH:
-            return f"{length:,} nt do not fit into a PDB file, which holds {_PDB_MAX_LENGTH:,}; leave out --pdb"
+        if self.pdb and length > PDB_MAX_RESIDUES:
+            return f"{length:,} nt do not fit into a PDB file, which holds {PDB_MAX_RESIDUES:,}; leave out --pdb"
         return None
 
     def forward(self, model: Any, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
