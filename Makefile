@@ -77,6 +77,7 @@ parity: $(VENV)/.installed-dev  ## Measure the distance to the original implemen
 
 accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models again
 	$(BIN)/python benchmarks/reactivity_accuracy.py $(ACCURACY_ARGS)
+	$(BIN)/python benchmarks/degradation_accuracy.py --model ribonanzanet-mini-degradation
 
 # The peer lives in an environment of its own and is no dependency of ours.
 $(PEER_PYTHON):
@@ -84,15 +85,17 @@ $(PEER_PYTHON):
 	$(PEER)/bin/python -m pip install --quiet -c constraints.txt torch
 	$(PEER)/bin/python -m pip install --quiet multimolecule || { rm -rf $(PEER); exit 1; }
 
-bench: $(VENV)/.installed-dev $(PEER_PYTHON)  ## Measure speed and memory beside multimolecule (about an hour; network)
+bench: $(VENV)/.installed-dev $(PEER_PYTHON)  ## Measure speed and memory beside multimolecule (about three hours; network)
 	$(BIN)/python benchmarks/speed.py --peer-python $(PEER_PYTHON) $(BENCH_ARGS)
 	$(BIN)/python benchmarks/speed.py --longest 4096
 	$(BIN)/python benchmarks/tokenising.py --peer-python $(PEER_PYTHON) --output benchmarks/results/tokenising.json
+	$(BIN)/python benchmarks/throughput.py --output benchmarks/results/throughput.json
 	$(BIN)/python -m rna_hf.hub.cards
 
 bench-quick: $(VENV)/.installed-dev $(PEER_PYTHON)  ## The same with short sequences, one round; writes nothing
 	$(BIN)/python benchmarks/speed.py --peer-python $(PEER_PYTHON) --quick $(BENCH_ARGS)
 	$(BIN)/python benchmarks/tokenising.py --peer-python $(PEER_PYTHON)
+	$(BIN)/python benchmarks/throughput.py --count 100
 
 import-time: $(VENV)/.installed-dev  ## Measure what `import rna_hf` costs on top of transformers
 	$(BIN)/python benchmarks/import_time.py
