@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "ribonanzanet_mini")]
 from bootstrap import RESAMPLES  # noqa: E402
+from reporting import headline, write_report  # noqa: E402
 from shared_data import (  # noqa: E402
     DEFAULT_DATA,
     FILES,
@@ -186,16 +186,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     report["headlines"] = []
     if own:
-        best = min(report["differences"], key=lambda name: report["metrics"][name]["mcrmse"]["value"])
-        report["headlines"].append(
-            {"dataset": "openvaccine_public", "metric": "mcrmse", "name": "MCRMSE", "baseline": best}
-            | {"value": report["metrics"][report["reference"]]["mcrmse"]["value"]}
-            | {"baseline_value": report["metrics"][best]["mcrmse"]["value"]}
-        )
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    arguments.output.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
-    print(markdown(report))
+        errors = {name: entry["mcrmse"]["value"] for name, entry in report["metrics"].items()}
+        value = errors.pop(report["reference"])
+        report["headlines"].append(headline("openvaccine_public", "mcrmse", "MCRMSE", value, errors, is_error=True))
+    write_report(report, markdown(report), arguments.output)
     return 0
 
 

@@ -28,7 +28,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +41,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "ribonanzanet_mini")]
 
 from bootstrap import RESAMPLES, mean_interval  # noqa: E402
+from reporting import headline, write_report  # noqa: E402
 from shared_data import DEFAULT_DATA  # noqa: E402
 from structure_baselines import METHODS, ViennaStructures  # noqa: E402
 from structure_families import closest_families  # noqa: E402
@@ -333,6 +333,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "bootstrap": {"unit": "RNA", "resamples": RESAMPLES, "interval": 0.95},
         },
         "tests": {},
+        "headlines": [],
     }
 
     def predict(rnas: Sequence[KnownRna], family: str = "") -> dict[str, list[Pairs]]:
@@ -354,11 +355,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for family, folder in held_out.items():
         report["tests"][f"archiveii, {family}"]["held_out"] = folder.name
 
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    table = markdown(report)
-    arguments.output.with_suffix(".md").write_text(table, encoding="utf-8")
-    print(table)
+    if model:
+        for test in ("bprna", "archiveii", "pdb"):
+            scores = {name: entry["f1"]["value"] for name, entry in report["tests"][test]["metrics"].items()}
+            report["headlines"].append(headline(test, "f1", "F1 of base pairs", scores.pop(MODEL), scores))
+    write_report(report, markdown(report), arguments.output)
     return 0
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +33,7 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 import tertiary_baselines as baselines  # noqa: E402
 from bootstrap import RESAMPLES, mean_interval  # noqa: E402
+from reporting import headline, write_report  # noqa: E402
 
 from rna_hf.checkpoints import find_checkpoint  # noqa: E402
 from rna_hf.structure import lddt, rmsd, tm_score  # noqa: E402
@@ -239,6 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
         "tests": {},
         "rnas": {},
+        "headlines": [],
     }
     for test, file in (("casp15", "3d_test.parquet"), ("validation", "3d_validation.parquet")):
         rows = [row for row in read_chains(arguments.tables / file) if len(row["sequence"]) >= SUBSETS[test][0]]
@@ -252,11 +253,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         report["rnas"] |= {
             row["id"]: {"test": test, "length": len(row["sequence"]), "scores": scores[row["id"]]} for row in rows
         }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    table = markdown(report)
-    arguments.output.with_suffix(".md").write_text(table, encoding="utf-8")
-    print(table)
+    if reference:
+        for test in ("casp15, 60 nt and more", "validation, 60 nt and more"):
+            entries = report["tests"].get(test, {}).get("metrics")
+            if entries:
+                scores = {name: entry["tm_score"]["best"]["value"] for name, entry in entries.items()}
+                name = f"TM-score, best of {arguments.samples}"
+                report["headlines"].append(headline(test, "tm_score", name, scores.pop(reference), scores))
+    write_report(report, markdown(report), arguments.output)
     return 0
 
 

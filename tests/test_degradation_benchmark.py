@@ -47,6 +47,17 @@ def test_intervals_come_from_resampled_rnas(benchmark):
     assert same["low"] == same["value"] == same["high"]
 
 
+def test_the_headline_names_the_best_baseline():
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        from reporting import headline
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    found = headline("test", "mcrmse", "MCRMSE", 0.3, {"ridge": 0.4, "trees": 0.35}, is_error=True)
+    assert (found["baseline"], found["baseline_value"], found["value"]) == ("trees", 0.35, 0.3)
+    assert headline("test", "f1", "F1", 0.3, {"mfe": 0.4, "mea": 0.35})["baseline"] == "mfe"
+
+
 def test_windows_hold_the_neighbours(benchmark):
     rna = {"sequence": "ACGUA", "structure": "(..).", "predicted_loop_type": "SHHSE", "labels": np.zeros((3, 5))}
     features = benchmark.window_features(rna).reshape(3, 2 * benchmark.WINDOW + 1, -1)

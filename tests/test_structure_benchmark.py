@@ -166,6 +166,10 @@ def test_a_whole_run(made_data, checkpoint, tmp_path, capsys):
         "archiveii, tRNA",
     ]
     assert report["model"] == "untrained"
+    assert [one["dataset"] for one in report["headlines"]] == ["bprna", "archiveii", "pdb"]
+    best = max(tests["bprna"]["metrics"][method]["f1"]["value"] for method in ("mfe", "mea"))
+    assert report["headlines"][0]["baseline_value"] == best
+    assert report["headlines"][0]["value"] == tests["bprna"]["metrics"]["model"]["f1"]["value"]
     assert report["settings"]["decoding"] == {"threshold": 0.5, "min_helix_length": 2, "canonical_only": False}
     assert tests["bprna"]["metrics"]["mfe"]["mean"]["recall"] == 1
     assert tests["bprna"]["metrics"]["mfe"]["mean"]["precision"] == pytest.approx(2 / 6)

@@ -198,6 +198,11 @@ def test_a_whole_run(tmp_path, capsys):
         "casp15, 60 nt and more": 1,
         "validation, 20 nt and more": 2,
     }
+    [one] = report["headlines"]
+    long_ones = report["tests"]["casp15, 60 nt and more"]["metrics"]
+    assert one["dataset"] == "casp15, 60 nt and more"
+    assert one["value"] == long_ones["untrained"]["tm_score"]["best"]["value"]
+    assert one["baseline_value"] == long_ones[one["baseline"]]["tm_score"]["best"]["value"]
     entry = report["tests"]["casp15"]
     assert len(entry["metrics"]) == 4
     assert list(entry["metrics"]) == ["untrained", *entry["differences"]]
