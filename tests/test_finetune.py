@@ -330,6 +330,26 @@ def test_what_is_refused(change, message, base, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("task", "column", "values", "message"),
+    [
+        ("degradation", "labels", [[float("nan")] * 5] * 12, "no entry of labels was measured"),
+        ("degradation", "labels", [[0.5] * 5] * 11, "12 nucleotides but 11 rows"),
+        ("dropout", "labels", [-3.0, 5.0], "negative number of reads (-3)"),
+        ("3d", "coordinates", [[-1e18] * 3] * 12, "must be NaN"),
+        ("structure", "pairs", [[0, 12]], "pairs position 12"),
+    ],
+)
+def test_bad_labels_are_named(task, column, values, message, base, tmp_path, capsys):
+    rows = [{"id": str(index), "sequence": "ACGUACGGACGU"[index:] + "ACGUACGGACGU"[:index]} for index in range(8)]
+    table = tmp_path / "bad.jsonl"
+    table.write_text("".join(json.dumps(row | {column: values}) + "\n" for row in rows))
+    assert run(arguments(task, base, table, tmp_path / "run", validation_file=table)) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("rna-hf: error: ")
+    assert message in last
+
+
+@pytest.mark.parametrize(
     ("option", "package"),
     [
         ({"lora_rank": 2}, "peft"),

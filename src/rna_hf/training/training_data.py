@@ -13,6 +13,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ..data.collators import DataCollatorForReactivity
 from .arguments import DataArguments
+from .metrics import is_measured
 from .tasks import FineTuneTask
 
 # Which RNAs are taken by the signal-to-noise ratios of their profiles; the loss counts a profile by the same limit.
@@ -70,6 +71,10 @@ def load_labelled(file: str, data_format: str, task: FineTuneTask) -> Any:
     missing = [column for column in task.columns if column not in dataset.column_names]
     if missing:
         raise ValueError(f"{file} lacks the column {missing[0]!r}; it has {', '.join(dataset.column_names)}")
+    for column in {"labels", "coordinates"} & set(task.columns):
+        # It stops at the first, mostly.
+        if not any(is_measured(np.asarray(values, dtype=float)).any() for values in dataset[column]):
+            raise ValueError(f"{file}: no entry of {column} was measured, all are NaN or -100: nothing to learn from")
     return dataset
 
 
