@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from task_tables import SOURCES, TABLES, describe_sources
+from task_tables import TABLES, describe_sources
 from transformers import AutoTokenizer
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -26,7 +26,7 @@ from rna_hf.training.tasks import TASKS
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=[task for task in TABLES if task in SOURCES])
+    parser.add_argument("task", choices=list(TABLES))
     parser.add_argument("run", type=Path, help="output folder of the run")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where the checkpoint goes")
     parser.add_argument("--tables", type=Path, default=Path(".cache/tables"), help="where task_tables.py wrote")

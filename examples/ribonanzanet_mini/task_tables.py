@@ -46,6 +46,8 @@ MAX_GAPS = 2
 # chains end up in one cluster.
 CHAIN_K = 10
 VALIDATION_CLUSTERS = 0.12
+LONG_CHAIN = 40  # clusters with a chain of so many nucleotides and clusters without are drawn separately
+
 _CHAINS = (
     "released before 2022-05-27, 10 nt or more, at most two gaps, a sequence once; not marked near CASP15 or "
     "RNA-Puzzles and not similar to them; not held out"
@@ -65,7 +67,6 @@ SOURCES = {
         "rna3d_extra": (("rna3d_extra/extra_labels.parquet", "rna3d_extra/extra_sequences.csv"), _CHAINS),
     },
 }
-LONG_CHAIN = 40  # clusters with a chain of so many nucleotides and clusters without are drawn separately
 
 
 def degradation_tables(data_dir: Path) -> dict[str, list[dict[str, Any]]]:

@@ -153,7 +153,7 @@ def coordinate_loss(coordinates: Tensor, labels: Tensor, num_items: Tensor | int
     _check_shapes(coordinates, labels)
     resolved = _is_resolved(labels)
     coordinates, labels = coordinates.float(), torch.where(resolved[..., None], labels.float(), 0.0)
-    losses, counts = [], resolved.sum(1)
+    losses = []
     for predicted, native, known in zip(coordinates, labels, resolved):
         predicted, native = predicted[known], native[known]
         if len(predicted) == 0:
@@ -162,8 +162,7 @@ def coordinate_loss(coordinates: Tensor, labels: Tensor, num_items: Tensor | int
         distance_error = (pair_distances(predicted) - pair_distances(native)).abs().mean()
         predicted, native = predicted - predicted.mean(0), native - native.mean(0)
         losses.append((distance_error + (predicted - native @ _rotation(native, predicted.detach())).abs().mean()) / 10)
-    total = 3 * counts.sum() if num_items is None else torch.as_tensor(num_items, device=counts.device)
-    return (torch.stack(losses) * 3 * counts).sum() / total.clamp(min=1)
+    return _weigh_rnas(torch.stack(losses), resolved, num_items)
 
 
 def distance_loss(
@@ -195,6 +194,11 @@ def distance_loss(
     turn_error = torch.where(turning, (turns.float() - native_turns.nan_to_num()).square(), 0.0)
     losses = likelihood.sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
     losses = losses + turn_error.sum(1) / turning.sum(1).clamp(min=1)
+    return _weigh_rnas(losses, resolved, num_items)
+
+
+def _weigh_rnas(losses: Tensor, resolved: Tensor, num_items: Tensor | int | None) -> Tensor:
+    """Average losses (B,) of RNAs, each with the weight of its resolved coordinates, three a nucleotide."""
     counts = 3 * resolved.sum(1)
     total = counts.sum() if num_items is None else torch.as_tensor(num_items, device=counts.device)
     return (losses * counts).sum() / total.clamp(min=1)

@@ -46,7 +46,13 @@ def list_checkpoints(folder: Path = FOLDER) -> list[Checkpoint]:
 
 
 def default_checkpoint_path(task: str = "reactivity") -> Path:
-    """Return the folder of a task's bundled checkpoint, whether or not it is there."""
+    """Return the folder of a task's bundled checkpoint, whether or not it is there.
+
+    Raises:
+        ValueError: none is bundled for this task.
+    """
+    if task not in DEFAULT_CHECKPOINTS:
+        raise ValueError(f"no checkpoint for `predict {task}` comes with rna-hf; name one with --model")
     return FOLDER / DEFAULT_CHECKPOINTS[task]
 
 

@@ -13,10 +13,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ..losses import IGNORED_LABEL
+from ..structure.coordinates import MAX_COORDINATE
 from ..tokenization import RnaTokenizerFast, encode_bulk, get_alphabet
-
-# Angstrom; far beyond any RNA.
-MAX_COORDINATE = 1e6
 
 
 @dataclass

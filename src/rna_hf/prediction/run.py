@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoints import DEFAULT_CHECKPOINTS, find_checkpoint
+from ..checkpoints import find_checkpoint
 from ..data.run_folder import FORMATS, SKIPPED_FILE, RunFolder
 from ..data.sequences import InputSummary, SequenceChecker, SequenceInput, SequenceRecord, open_sequences
 from ..memory import MemoryLimit, available_memory
@@ -126,8 +126,6 @@ def predict(
     with Processes.join() if distributed else Processes() as processes:
         chosen_device, num_sharing = choose_device(device, processes)
         prediction_task = _configure(task, num_samples=num_samples, ct=ct, pdb=pdb)
-        if model is None and task not in DEFAULT_CHECKPOINTS:
-            raise ValueError(f"no checkpoint for `predict {task}` comes with rna-hf; name one with --model")
         run = _Run(
             task=prediction_task,
             checkpoint=find_checkpoint(None if model is None else os.fspath(model), task),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 # No molecule is this large, in angstrom; Kaggle writes -1e18 for a missing coordinate.
-_ABSURD = 1e6
+MAX_COORDINATE = 1e6
 # Thresholds of lDDT in angstrom (Mariani et al. 2013).
 _LDDT_THRESHOLDS = (0.5, 1.0, 2.0, 4.0)
 # d0 in angstrom by the first length for which it no longer holds, below 30 nucleotides.
@@ -70,7 +70,7 @@ def mark_missing(coordinates: ArrayLike) -> np.ndarray:
     if marked.ndim < 1 or marked.shape[-1] != 3:
         raise ValueError(f"coordinates have shape {marked.shape}; (..., 3) is needed, in angstrom")
     # NaN compares as false, so this catches it too.
-    marked[~(np.abs(marked) < _ABSURD).all(-1)] = np.nan
+    marked[~(np.abs(marked) < MAX_COORDINATE).all(-1)] = np.nan
     return marked
 
 
@@ -90,11 +90,11 @@ def check_trace(coordinates: ArrayLike, name: str = "coordinates") -> np.ndarray
     trace = np.array(coordinates, dtype=np.float64)
     if trace.ndim != 2 or trace.shape[1] != 3:
         raise ValueError(f"{name} has shape {trace.shape}; (L, 3) is needed: one C1' position for each nucleotide")
-    absurd = np.abs(trace) >= _ABSURD
+    absurd = np.abs(trace) >= MAX_COORDINATE
     if absurd.any():
         row = int(absurd.any(1).argmax())
         raise ValueError(
-            f"{name} has the position {trace[row].tolist()} at index {row}; values must be below {_ABSURD:g} angstrom. "
+            f"{name} has the position {trace[row].tolist()} at index {row}; values must be below {MAX_COORDINATE:g} angstrom. "
             "If they stand for missing nucleotides, call `mark_missing` first"
         )
     trace[np.isnan(trace).any(1)] = np.nan
