@@ -94,8 +94,8 @@ def check_trace(coordinates: ArrayLike, name: str = "coordinates") -> np.ndarray
     if absurd.any():
         row = int(absurd.any(1).argmax())
         raise ValueError(
-            f"{name} has the position {trace[row].tolist()} at index {row}; values must be below {MAX_COORDINATE:g} angstrom. "
-            "If they stand for missing nucleotides, call `mark_missing` first"
+            f"{name} has the position {trace[row].tolist()} at index {row}; values must be below {MAX_COORDINATE:g} "
+            "angstrom. If they stand for missing nucleotides, call `mark_missing` first"
         )
     trace[np.isnan(trace).any(1)] = np.nan
     return trace
