@@ -78,6 +78,8 @@ parity: $(VENV)/.installed-dev  ## Measure the distance to the original implemen
 accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models again
 	$(BIN)/python benchmarks/reactivity_accuracy.py $(ACCURACY_ARGS)
 	$(BIN)/python benchmarks/degradation_accuracy.py --model ribonanzanet-mini-degradation
+	$(BIN)/python examples/ribonanzanet_mini/task_tables.py structure
+	$(BIN)/python benchmarks/structure_accuracy.py --model ribonanzanet-mini-structure --family-limit 150
 
 # The peer lives in an environment of its own and is no dependency of ours.
 $(PEER_PYTHON):

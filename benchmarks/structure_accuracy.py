@@ -8,9 +8,9 @@ that are similar to no training RNA (see `rna_hf.data.cluster_split`) and no lon
 are not.
 
 - bprna: the test split of bpRNA;
-- archiveii: ArchiveII, whole and by family, each with the number of training RNAs that resemble the family more than
-  any other (see `structure_families.py`). `--held-out FAMILY=MODEL` takes another checkpoint for a family, trained
-  without it;
+- archiveii: ArchiveII, whole (or as many of each family as `--family-limit` says) and by family, each with the number
+  of training RNAs that resemble the family more than any other (see `structure_families.py`). `--held-out FAMILY=MODEL`
+  takes another checkpoint for a family, trained without it;
 - pdb: base pairs of structures in the PDB, of any kind, and those of AU, GC and GU alone. A nucleotide may be in
   several.
 
@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from transformers import AutoConfig
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "ribonanzanet_mini")]
@@ -171,16 +172,18 @@ def choose_rnas(
     Args:
         rnas: a test set.
         train: training sequences.
-        limit: how many to keep at most; None for all.
+        limit: how many to keep at most, spread evenly over those that remain; None for all.
 
     Returns:
-        The first that remain, and the counts `too_long` and `similar_to_training`.
+        Those that remain, and the counts `too_long` and `similar_to_training`.
     """
     short = [rna for rna in rnas if len(rna.sequence) <= MAX_LENGTH]
     leakage = report_leakage(train, [rna.sequence for rna in short])
     similar = {*leakage.exact.tolist(), *leakage.near.tolist()}
     kept = [rna for row, rna in enumerate(short) if row not in similar]
-    return kept[:limit], {"too_long": len(rnas) - len(short), "similar_to_training": len(similar)}
+    if limit is not None and limit < len(kept):
+        kept = [kept[place * len(kept) // limit] for place in range(limit)]
+    return kept, {"too_long": len(rnas) - len(short), "similar_to_training": len(similar)}
 
 
 def score_archiveii(
@@ -287,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FAMILY=MODEL",
         help="checkpoint for a family of ArchiveII, trained without it; may be repeated",
     )
-    parser.add_argument("--threshold", type=float, default=Decoding().threshold, help="of a pair; default: %(default)s")
+    parser.add_argument("--threshold", type=float, help="of a pair; default: that of the model's configuration")
     parser.add_argument(
         "--min-helix-length", type=int, default=Decoding().min_helix_length, help="in pairs; default: %(default)s"
     )
@@ -295,13 +298,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--validation", type=Path, metavar="TABLE", help="compare ways of decoding; writes nothing")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help="shared data folder")
     parser.add_argument("--tables", type=Path, default=TABLES, metavar="DIR", help="where task_tables.py wrote")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N RNAs of each set and family")
+    parser.add_argument("--limit", type=int, metavar="N", help="N RNAs of each set and family at most")
+    parser.add_argument("--family-limit", type=int, metavar="N", help="N RNAs of each family of ArchiveII at most")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="JSON to write; the table is .md")
     arguments = parser.parse_args(argv)
     if importlib.util.find_spec("RNA") is None:
         parser.error("the baselines need ViennaRNA: pip install 'rna-hf[structure]', or run `make setup`")
-    if arguments.limit is not None and arguments.limit < 1:
-        parser.error("--limit is 1 or more")
+    if any(limit is not None and limit < 1 for limit in (arguments.limit, arguments.family_limit)):
+        parser.error("--limit and --family-limit are 1 or more")
     if (arguments.held_out or arguments.validation) and not arguments.model:
         parser.error("--held-out and --validation need --model")
     model = find_checkpoint(arguments.model) if arguments.model else None
@@ -318,7 +322,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("two checkpoints have the same name; rename the folder of one")
     train = [rna.sequence for rna in read_table(arguments.tables / "structure_train.parquet")]
 
-    decoding = Decoding(arguments.threshold, arguments.min_helix_length, arguments.canonical_only)
+    threshold = arguments.threshold
+    if threshold is None:
+        threshold = AutoConfig.from_pretrained(model).pair_threshold if model else Decoding().threshold
+    decoding = Decoding(threshold, arguments.min_helix_length, arguments.canonical_only)
     vienna = ViennaStructures()
     report: dict[str, Any] = {
         "model": model.name if model else None,
@@ -329,6 +336,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "decoding": decoding._asdict(),
             "max_length": MAX_LENGTH,
             "limit": arguments.limit,
+            "family_limit": arguments.family_limit,
             "training_rnas": len(train),
             "bootstrap": {"unit": "RNA", "resamples": RESAMPLES, "interval": 0.95},
         },
@@ -351,7 +359,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report["tests"]["pdb"] = counts | compare(predictions, pdb)
     report["tests"]["pdb, AU, GC and GU pairs"] = counts | compare(predictions, [canonical(rna) for rna in pdb])
 
-    report["tests"] |= score_archiveii(archive, train, predict, arguments.limit)
+    report["tests"] |= score_archiveii(archive, train, predict, arguments.family_limit or arguments.limit)
     for family, folder in held_out.items():
         report["tests"][f"archiveii, {family}"]["held_out"] = folder.name
 

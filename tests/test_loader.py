@@ -53,7 +53,7 @@ def run(code, tmp_path):
 def test_loader_file_only_imports(folder):
     lines = (folder / LOADER_FILE_NAME).read_text().splitlines()
     assert "from rna_hf.models.ribonanzanet import (" in lines
-    assert len(lines) < 15
+    assert len(lines) < 20
     assert not any(line.startswith(("class ", "def ", "import ")) for line in lines)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from transformers.trainer_utils import get_last_checkpoint
 import rna_hf
 from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
+from rna_hf.training.run_record import RECORD_FILE
 from rna_hf.training.tasks import TASKS
 
 
@@ -33,13 +35,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--max-length", type=int, help="longest RNA that the run trained on, if it left out longer ones"
     )
+    parser.add_argument("--crop", type=int, help="nucleotides to which the run cut longer RNAs, if it did")
+    parser.add_argument("--pair-threshold", type=float, help="for structures: probability that a base pair needs")
     arguments = parser.parse_args(argv)
     model = getattr(rna_hf, TASKS[arguments.task].auto_class).from_pretrained(arguments.run)
     rows = pq.read_table(arguments.tables / f"{arguments.task}_train.parquet").to_pylist()
     rows = [row for row in rows if len(row["sequence"]) <= (arguments.max_length or np.inf)]
-    model.config.training_max_length = max(len(row["sequence"]) for row in rows)
+    model.config.training_max_length = min(max(len(row["sequence"]) for row in rows), arguments.crop or sys.maxsize)
+    if arguments.pair_threshold is not None:
+        model.config.pair_threshold = arguments.pair_threshold
     model.save_pretrained(arguments.output)
-    AutoTokenizer.from_pretrained(arguments.run).save_pretrained(arguments.output)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.run)
+    for name in ("is_local", "local_files_only"):  # how it was opened here
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.save_pretrained(arguments.output)
     add_loader(arguments.output)
     last = get_last_checkpoint(arguments.run)
     if last is None:
@@ -49,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_manifest(
         arguments.output / "training_data.json",
         describe_sources(arguments.task, rows),
-        started_from="ribonanzanet-mini",
+        started_from=json.loads((arguments.run / RECORD_FILE).read_text(encoding="utf-8"))["model"]["name"],
         max_length=arguments.max_length,
         stages=[stage],
     )

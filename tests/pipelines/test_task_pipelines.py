@@ -81,6 +81,13 @@ def test_structure_has_pairs(tmp_path):
     assert 0 < output["confidence"] < 1
 
 
+def test_pairs_pass_the_threshold_of_the_configuration(tmp_path):
+    predictor = open_pipeline("structure", save_tiny(tmp_path, "structure", fix_attention_mask=True))
+    assert "(" in predictor(PAIRED)["structure"]
+    predictor.model.config.pair_threshold = 0.999
+    assert set(predictor(PAIRED)["structure"]) == {"."}
+
+
 def test_number_of_samples(tmp_path):
     folder = save_tiny(tmp_path, "3d", fix_attention_mask=True)
     predictor = open_pipeline("3d", folder)

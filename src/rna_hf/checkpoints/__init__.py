@@ -12,7 +12,11 @@ from typing import Any
 FOLDER = Path(__file__).parent
 
 # The checkpoint that a task uses when none is named, where one is bundled.
-DEFAULT_CHECKPOINTS = {"reactivity": "ribonanzanet-mini", "degradation": "ribonanzanet-mini-degradation"}
+DEFAULT_CHECKPOINTS = {
+    "reactivity": "ribonanzanet-mini",
+    "degradation": "ribonanzanet-mini-degradation",
+    "structure": "ribonanzanet-mini-structure",
+}
 
 
 @dataclass(frozen=True)

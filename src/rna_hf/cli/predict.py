@@ -21,7 +21,7 @@ examples:
   rna-hf predict reactivity rnas.fasta.gz --output predictions --format csv
   rna-hf predict reactivity library.parquet --output predictions --model ./my-checkpoint --flip-average
   zcat rnas.fasta.gz | rna-hf predict reactivity - --output predictions --skip-invalid
-  rna-hf predict structure rnas.fasta --output structures --ct --model ./my-checkpoint
+  rna-hf predict structure rnas.fasta --output structures --ct
   rna-hf predict degradation designs.fasta --output designs
   rna-hf predict 3d GGGAACGACUCGAGUAGAGUCGAAAA --output demo_3d --samples 3 --pdb \\
     --model ./my-checkpoint

@@ -24,11 +24,11 @@ def loader_source(package: str, class_names: list[str]) -> str:
     """
     names = sorted(set(class_names))
     imported = "".join(f"    {name},\n" for name in names)
-    exported = ", ".join(f'"{name}"' for name in names)
+    exported = "".join(f'    "{name}",\n' for name in names)
     return (
         '"""Opens this checkpoint with transformers\' Auto classes. The model itself: pip install rna-hf."""\n\n'
         f"from {package} import (\n{imported})\n\n"
-        f"__all__ = [{exported}]\n"
+        f"__all__ = [\n{exported}]\n"
     )
 
 

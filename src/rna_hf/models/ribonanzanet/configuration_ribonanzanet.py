@@ -51,6 +51,7 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         min_signal_to_noise: profiles under this signal-to-noise ratio don't count in the loss, where it is given.
         degradation_targets: names of the values that the degradation head predicts for each nucleotide, in order.
         predict_reactivity: the secondary structure head also predicts the reactivity of `channels`.
+        pair_threshold: base pairs whose predicted probability is not above it are left out of a decoded structure.
         coordinate_head: what the 3D head reads: "sequence", the sequence state alone, as the original; or "pair", the
             pair state, from which it predicts distances.
         head_dropout: probability of dropout before the head, where the head reads the pair state or classifies.
@@ -89,6 +90,7 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         default_factory=lambda: ["reactivity", "deg_Mg_pH10", "deg_pH10", "deg_Mg_50C", "deg_50C"]
     )
     predict_reactivity: bool = False
+    pair_threshold: float | int = 0.5
     coordinate_head: Literal["sequence", "pair"] = "sequence"
     head_dropout: float | int = 0.0
     training_max_length: int | None = None
@@ -140,7 +142,7 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
 
     def validate_rates(self) -> None:
         """Refuse probabilities outside of [0, 1)."""
-        for name in ("hidden_dropout", "attention_dropout", "head_dropout"):
+        for name in ("hidden_dropout", "attention_dropout", "head_dropout", "pair_threshold"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
 
