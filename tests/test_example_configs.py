@@ -126,7 +126,8 @@ def options(settings):
 def test_every_file_is_tried(examples):
     assert sorted(path.stem for path in examples.glob("*.yaml")) == sorted((*CONFIGS, "pretraining"))
     tasks = {yaml.safe_load(path.read_text())["task"] for path in examples.glob("*.yaml")}
-    assert tasks == set(TASKS)
+    # RibonanzaNet has no head for localisation: see test_finetune_localisation.py.
+    assert {*tasks, "localisation"} == set(TASKS)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -103,7 +103,8 @@ def arguments(kind, base, table, output, **options):
 
 
 def test_every_task_is_tried():
-    assert set(HEADS) == set(TASKS)
+    # RibonanzaNet has no head for localisation: see test_finetune_localisation.py.
+    assert {*HEADS, "localisation"} == set(TASKS)
 
 
 @pytest.mark.parametrize("task", HEADS)

@@ -12,7 +12,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"cli"},
     {"training", "pipelines", "hub", "prediction", "plots"},
-    {"data", "checkpoints", "memory"},
+    {"data", "checkpoints", "memory", "motifs"},
     {"models", "tokenization", "structure"},
     {"layers", "outputs", "losses", "atomic_files"},
 ]

@@ -34,6 +34,20 @@ def test_cross_entropy_ignores_what_is_unknown():
     assert float(losses.masked_cross_entropy(logits, torch.tensor([[1, -100]]))) == pytest.approx(math.log(2))
 
 
+def test_kl_divergence_is_averaged_over_labelled_rows():
+    logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.2, 0.3, 0.5], [0.1, 0.1, 0.8], [0.1, 0.1, 0.8]]))
+    labels = torch.tensor([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5], [0.5, NAN, 0.5], [-100.0] * 3])
+    # A constant a row leaves the softmax as it is. The first row's divergence is ln 2, the second's 0.
+    logits = (logits + torch.tensor([[3.0], [0.0], [-2.0], [1.0]])).requires_grad_()
+    loss = losses.masked_kl_divergence(logits, labels)
+    assert loss.item() == pytest.approx(math.log(2) / 2)
+    # The Trainer counts labels, three a row.
+    assert losses.masked_kl_divergence(logits, labels, 12).item() == pytest.approx(math.log(2) / 4)
+    loss.backward()
+    assert (logits.grad[2:] == 0).all()
+    assert logits.grad[0].tolist() == pytest.approx([-0.25, 0.125, 0.125])
+
+
 def test_coordinate_loss_of_a_stretched_chain():
     native = torch.tensor([[[0.0, 0, 0], [6.0, 0, 0], [12.0, 0, 0]]])
     predicted = native * 1.5

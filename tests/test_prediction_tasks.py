@@ -336,12 +336,12 @@ def test_number_of_samples(num_samples, masked):
 def test_options_that_do_not_fit(masked, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="no checkpoint for `predict dropout` comes with rna-hf; name one"):
         predict("ACGU", task="dropout")
-    with pytest.raises(ValueError, match="pdb writes files; name an output folder"):
+    with pytest.raises(ValueError, match="pdb is for files; name an output folder"):
         predict("ACGU", task="3d", model=masked["3d"], pdb=True)
     with pytest.raises(ValueError, match="needs RibonanzaNetForTertiaryStructure"):
         predict("ACGU", task="3d", model=masked["structure"])
-    assert TertiaryStructureTask(pdb=True).explain_length(9999) is None
-    assert TertiaryStructureTask().explain_length(10_000) is None
+    assert TertiaryStructureTask(pdb=True).explain_length(9999, None) is None
+    assert TertiaryStructureTask().explain_length(10_000, None) is None
     # A model that could take such an RNA would need much memory, so a smaller limit stands in for the format's.
     monkeypatch.setattr("rna_hf.prediction.tasks.tertiary_structure.PDB_MAX_RESIDUES", 12)
     with pytest.raises(ValueError, match=r"'b'\): 15 nt do not fit into a PDB file, which holds 12; leave out --pdb"):

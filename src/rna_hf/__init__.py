@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .auto import (
     AutoModelForContactPrediction,
     AutoModelForDegradation,
+    AutoModelForLocalisation,
     AutoModelForReactivity,
     AutoModelForSecondaryStructure,
     AutoModelForSequenceDropout,
@@ -27,8 +28,16 @@ from .models.ribonanzanet import (
     RibonanzaNetModel,
     RibonanzaNetPreTrainedModel,
 )
+from .models.rnatracker import (
+    RnaTrackerConfig,
+    RnaTrackerForLocalisation,
+    RnaTrackerForSequenceClassification,
+    RnaTrackerModel,
+    RnaTrackerPreTrainedModel,
+)
 from .pipelines import (
     DegradationPipeline,
+    LocalisationPipeline,
     ReactivityPipeline,
     SecondaryStructurePipeline,
     SequenceDropoutPipeline,
@@ -41,16 +50,19 @@ from .version import __version__
 if TYPE_CHECKING:
     from .models.ribonanzanet.convert_ribonanzanet import convert_ribonanzanet
     from .models.ribonanzanet.convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
+    from .models.rnatracker.convert_rnatracker import convert_rnatracker
     from .prediction import predict
 
 __all__ = [
     "AutoModelForContactPrediction",
     "AutoModelForDegradation",
+    "AutoModelForLocalisation",
     "AutoModelForReactivity",
     "AutoModelForSecondaryStructure",
     "AutoModelForSequenceDropout",
     "AutoModelForTertiaryStructure",
     "DegradationPipeline",
+    "LocalisationPipeline",
     "ReactivityPipeline",
     "RibonanzaNetConfig",
     "RibonanzaNetForContactPrediction",
@@ -65,12 +77,18 @@ __all__ = [
     "RibonanzaNetModel",
     "RibonanzaNetPreTrainedModel",
     "RnaTokenizerFast",
+    "RnaTrackerConfig",
+    "RnaTrackerForLocalisation",
+    "RnaTrackerForSequenceClassification",
+    "RnaTrackerModel",
+    "RnaTrackerPreTrainedModel",
     "SecondaryStructurePipeline",
     "SequenceDropoutPipeline",
     "TertiaryStructurePipeline",
     "__version__",
     "convert_ribonanzanet",
     "convert_ribonanzanet_to_original",
+    "convert_rnatracker",
     "predict",
 ]
 
@@ -91,4 +109,8 @@ def __getattr__(name: str) -> Any:
         from .models.ribonanzanet.convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
 
         return convert_ribonanzanet_to_original
+    if name == "convert_rnatracker":
+        from .models.rnatracker.convert_rnatracker import convert_rnatracker
+
+        return convert_rnatracker
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

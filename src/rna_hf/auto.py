@@ -43,6 +43,12 @@ class AutoModelForTertiaryStructure(_BaseAutoModelClass):
     _model_mapping = _new_mapping()  # type: ignore[assignment]
 
 
+class AutoModelForLocalisation(_BaseAutoModelClass):
+    """Opens any checkpoint with a head for where in the cell an RNA is found."""
+
+    _model_mapping = _new_mapping()  # type: ignore[assignment]
+
+
 class AutoModelForContactPrediction(_BaseAutoModelClass):
     """Opens any checkpoint with a head for labels of each pair of nucleotides."""
 

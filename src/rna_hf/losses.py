@@ -113,6 +113,25 @@ def masked_cross_entropy(logits: Tensor, labels: Tensor, num_items: Tensor | int
     return _mean(losses, labels.flatten() != IGNORED_LABEL, num_items)
 
 
+def masked_kl_divergence(logits: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+    """Kullback-Leibler divergence of predicted distributions from measured ones, averaged over labelled rows.
+
+    Args:
+        logits: (B, C), before the softmax.
+        labels: (B, C), shares that sum to 1; a row that holds NaN or -100 doesn't count.
+        num_items: number of labels (C times labelled rows) over all accumulated batches; this batch's own if omitted.
+
+    Returns:
+        As `masked_mae`, in nats.
+    """
+    _check_shapes(logits, labels)
+    labelled = is_measured(labels).all(-1)
+    labels = torch.where(labelled[:, None], labels.float(), 0.0)
+    losses = nn.functional.kl_div(logits.float().log_softmax(-1), labels, reduction="none").sum(-1)
+    num_columns = labels.shape[-1]
+    return _mean(num_columns * losses, labelled, num_columns * labelled.sum() if num_items is None else num_items)
+
+
 def mcrmse(predictions: Tensor, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
     """Root mean squared error of each RNA's columns, averaged with the number of measured values as weight.
 

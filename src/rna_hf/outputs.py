@@ -28,6 +28,25 @@ class PairTrackModelOutput(ModelOutput):
 
 
 @dataclass
+class PooledModelOutput(ModelOutput):
+    """Output of a base model that shortens a sequence to P positions and weighs them into one state.
+
+    Attributes:
+        last_hidden_state: (B, P, N), the positions' states; 0 where a row has fewer.
+        pooler_output: (B, N), the sequence's state: their mean, weighted by `attentions`.
+        hidden_states: on request, the states after each layer, each (B, positions of that layer, width); those that
+            see padding mean nothing.
+        attentions: on request, (B, P), float32: the weight of each position, which sum to 1 in a row; 0 where a row has
+            fewer.
+    """
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: Tensor | None = None
+
+
+@dataclass
 class ReactivityOutput(ModelOutput):
     """Output of a reactivity head.
 
@@ -133,3 +152,21 @@ class TertiaryStructureOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     pair_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class LocalisationOutput(ModelOutput):
+    """Output of a localisation head.
+
+    Attributes:
+        loss: scalar, when labels were given.
+        logits: (B, compartments), natural logarithms of the shares up to a constant a row; their softmax is the
+            predicted distribution over the compartments.
+        hidden_states: see `PooledModelOutput`.
+        attentions: see `PooledModelOutput`.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: Tensor | None = None

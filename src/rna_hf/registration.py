@@ -15,6 +15,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from .auto import (
     AutoModelForContactPrediction,
     AutoModelForDegradation,
+    AutoModelForLocalisation,
     AutoModelForReactivity,
     AutoModelForSecondaryStructure,
     AutoModelForSequenceDropout,
@@ -33,8 +34,15 @@ from .models.ribonanzanet import (
     RibonanzaNetForTokenClassification,
     RibonanzaNetModel,
 )
+from .models.rnatracker import (
+    RnaTrackerConfig,
+    RnaTrackerForLocalisation,
+    RnaTrackerForSequenceClassification,
+    RnaTrackerModel,
+)
 from .pipelines import (
     DegradationPipeline,
+    LocalisationPipeline,
     ReactivityPipeline,
     SecondaryStructurePipeline,
     SequenceDropoutPipeline,
@@ -45,24 +53,39 @@ from .tokenization import RnaTokenizerFast
 
 def register() -> None:
     """Make every model, tokenizer and pipeline of this package known to transformers. Repeating it changes nothing."""
-    AutoConfig.register(RibonanzaNetConfig.model_type, RibonanzaNetConfig, exist_ok=True)
-    AutoTokenizer.register(RibonanzaNetConfig, tokenizer_class=RnaTokenizerFast, exist_ok=True)
-    AutoModel.register(RibonanzaNetConfig, RibonanzaNetModel, exist_ok=True)
-    for auto_class, model_class in (
-        (AutoModelForContactPrediction, RibonanzaNetForContactPrediction),
-        (AutoModelForDegradation, RibonanzaNetForDegradation),
-        (AutoModelForMaskedLM, RibonanzaNetForMaskedLM),
-        (AutoModelForReactivity, RibonanzaNetForReactivity),
-        (AutoModelForSecondaryStructure, RibonanzaNetForSecondaryStructure),
-        (AutoModelForSequenceClassification, RibonanzaNetForSequenceClassification),
-        (AutoModelForSequenceDropout, RibonanzaNetForSequenceDropout),
-        (AutoModelForTertiaryStructure, RibonanzaNetForTertiaryStructure),
-        (AutoModelForTokenClassification, RibonanzaNetForTokenClassification),
+    for config_class, model_classes in (
+        (
+            RibonanzaNetConfig,
+            {
+                AutoModel: RibonanzaNetModel,
+                AutoModelForContactPrediction: RibonanzaNetForContactPrediction,
+                AutoModelForDegradation: RibonanzaNetForDegradation,
+                AutoModelForMaskedLM: RibonanzaNetForMaskedLM,
+                AutoModelForReactivity: RibonanzaNetForReactivity,
+                AutoModelForSecondaryStructure: RibonanzaNetForSecondaryStructure,
+                AutoModelForSequenceClassification: RibonanzaNetForSequenceClassification,
+                AutoModelForSequenceDropout: RibonanzaNetForSequenceDropout,
+                AutoModelForTertiaryStructure: RibonanzaNetForTertiaryStructure,
+                AutoModelForTokenClassification: RibonanzaNetForTokenClassification,
+            },
+        ),
+        (
+            RnaTrackerConfig,
+            {
+                AutoModel: RnaTrackerModel,
+                AutoModelForLocalisation: RnaTrackerForLocalisation,
+                AutoModelForSequenceClassification: RnaTrackerForSequenceClassification,
+            },
+        ),
     ):
-        auto_class.register(RibonanzaNetConfig, model_class, exist_ok=True)
+        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+        AutoTokenizer.register(config_class, tokenizer_class=RnaTokenizerFast, exist_ok=True)
+        for auto_class, model_class in model_classes.items():
+            auto_class.register(config_class, model_class, exist_ok=True)
 
     for pipeline_class in (
         DegradationPipeline,
+        LocalisationPipeline,
         ReactivityPipeline,
         SecondaryStructurePipeline,
         SequenceDropoutPipeline,

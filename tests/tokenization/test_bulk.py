@@ -185,6 +185,17 @@ def test_arrays_are_the_callers_own():
 # Same errors and warnings
 
 
+@pytest.mark.parametrize("truncation_side", ["right", "left"])
+def test_rnatracker(truncation_side):
+    """Its fixed length is a multiple of itself."""
+    options = {"alphabet": "rnatracker", "truncation_side": truncation_side}
+    for call in ({}, {"max_length": 5}, {"max_length": 8, "pad_to_multiple_of": 8}):
+        assert_same(options, ["GAUC", "gatcn", "", "GGAACCUUGA"], **call)
+    batch = encode_bulk(RnaTokenizerFast(**options), ["GAU", "GGAAU"], max_length=4, pad_to_multiple_of=4)
+    assert batch["input_ids"][0].tolist() == [4, 0, 1, 2]
+    assert batch["input_ids"][1].tolist() == ([0, 0, 1, 1] if truncation_side == "right" else [0, 1, 1, 2])
+
+
 @pytest.mark.parametrize("letter", UNKNOWN)
 @pytest.mark.parametrize("on_unknown", ["error", "n"])
 @pytest.mark.parametrize("options", [{}, BOS_EOS, {"mask_token": False}], ids=str)

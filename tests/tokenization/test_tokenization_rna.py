@@ -15,8 +15,10 @@ import pytest
 from rna_hf.tokenization import (
     ALPHABETS,
     AMBIGUITY_CODES,
+    KEPT_ENDS,
     REFUSED_BYTE,
     RIBONANZANET,
+    RNATRACKER,
     Alphabet,
     RnaTokenizerFast,
     byte_to_id_table,
@@ -32,6 +34,7 @@ CONFIGURATIONS = [
     {"mask_token": "[M]", "pad_token": "[PAD]"},
     {"ignore_case": False, "t_as_u": False},
     {"on_unknown": "n"},
+    {"alphabet": "rnatracker"},
     {"k": 2},
     {"k": 3, **BOS_EOS},
     {"k": 3, "overlapping": True},
@@ -74,6 +77,31 @@ def test_ribonanzanet_ids_are_frozen():
     assert ALPHABETS["ribonanzanet"] is get_alphabet("ribonanzanet") is RIBONANZANET
 
 
+def test_rnatracker_ids_are_frozen():
+    """The first four are the channels of the original's convolution, which writes T for U."""
+    assert RNATRACKER.token_to_id == {"G": 0, "A": 1, "U": 2, "C": 3, "<pad>": 4, "N": 5}
+    assert ALPHABETS["rnatracker"] is RNATRACKER
+    tokenizer = RnaTokenizerFast(alphabet="rnatracker")
+    assert tokenizer("GATCgaucNR").input_ids == [0, 1, 2, 3, 0, 1, 2, 3, 5, 5]
+    assert (tokenizer.pad_token_id, tokenizer.mask_token, tokenizer.bos_token, len(tokenizer)) == (4, None, None, 6)
+    with pytest.raises(ValueError, match="unknown letter 'X' at position 3"):
+        tokenizer("GAX")
+    for option in ("mask_token", "bos_token", "eos_token"):
+        with pytest.raises(ValueError, match="has no"):
+            RnaTokenizerFast(alphabet="rnatracker", **{option: True})
+
+
+@pytest.mark.parametrize(("end", "kept"), [("5prime", "GA"), ("3prime", "UC")])
+def test_rnatracker_pads_in_front_and_keeps_either_end(tmp_path, end, kept):
+    RnaTokenizerFast(alphabet="rnatracker", truncation_side=KEPT_ENDS[end]).save_pretrained(tmp_path)
+    tokenizer = RnaTokenizerFast.from_pretrained(tmp_path)
+    batch = tokenizer(["GAUC", "A"], padding="max_length", max_length=2, truncation=True)
+    assert tokenizer.batch_decode(batch.input_ids) == [kept, "<pad>A"]
+    assert batch.attention_mask == [[1, 1], [0, 1]]
+    assert RnaTokenizerFast(alphabet="rnatracker", padding_side="right").padding_side == "right"
+    assert RnaTokenizerFast().padding_side == "right"
+
+
 def test_letters_follow_the_alphabet():
     letters = letter_map(RIBONANZANET)
     assert "".join(sorted(letter for letter in letters if letter.isupper())) == "ABCDGHKMNRSTUVWY"
@@ -96,6 +124,7 @@ def test_letters_follow_the_alphabet():
         {"unknown_nucleotide": "N"},
         {"on_by_default": ("mask",)},
         {"on_by_default": ("cls",)},
+        {"padding_side": "both"},
     ],
     ids=str,
 )
@@ -446,7 +475,7 @@ def test_save_and_reload(options, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert config["tokenizer_class"] == "RnaTokenizerFast"
-    assert config["alphabet"] == "ribonanzanet"
+    assert config["alphabet"] == options.get("alphabet", "ribonanzanet")
     copies = {
         "reloaded": RnaTokenizerFast.from_pretrained(tmp_path),
         "unpickled": pickle.loads(pickle.dumps(tokenizer)),
@@ -560,7 +589,7 @@ def test_without_the_package(tmp_path):
     assert process.returncode == 0, process.stderr
     answers = json.loads(process.stdout.splitlines()[-1])
     for tokenizer, options, (name, length, side, *got) in zip(tokenizers, CONFIGURATIONS, answers, strict=True):
-        assert (name, length, side) == ("TokenizersBackend", len(tokenizer), "right")
+        assert (name, length, side) == ("TokenizersBackend", len(tokenizer), tokenizer.padding_side)
         for text, answer in zip(texts, got, strict=True):
             expected = outcome(tokenizer, text)
             if expected == "ValueError":
@@ -580,7 +609,7 @@ def test_without_the_package(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"alphabet": "protein"}, r"unknown alphabet 'protein'; choose one of \['ribonanzanet'\]"),
+        ({"alphabet": "protein"}, r"unknown alphabet 'protein'; choose one of \['ribonanzanet', 'rnatracker'\]"),
         ({"alphabet": None}, "unknown alphabet None"),
         ({"k": 0}, "k=0 .* from 1 to 8"),
         ({"k": 9}, "k=9 .* from 1 to 8"),

@@ -13,8 +13,16 @@ Without an `id` column, sequences of a table are called seq1, seq2, ...; a FASTA
 header. Killed or interrupted, the same command goes on where it stopped and gives the same files.
 
 reactivity and degradation give a number for each nucleotide, dropout the number of reads of each RNA, structure its
-base pairs, 3d the positions of its nucleotides in several samples. Degradation rates are relative to a reference, so
+base pairs, 3d the positions of its nucleotides in several samples, localisation the share of each mRNA in each
+compartment of the cell. Degradation rates are relative to a reference, so
 only ratios mean something; several RNAs are ranked by half-life in half_life_ranking.csv.
+
+localisation also writes attention_windows.csv, the stretches of each mRNA that the model looks at most (start and end
+are 0-based, the end is not included; of windows that overlap, the strongest), and for several mRNAs motifs.csv: the
+6-mers in more of these windows than in shuffled ones, and than elsewhere in the same mRNAs, with p-values and with
+q-values, which are corrected for the number of 6-mers. A motif should stand out against both. Each mRNA is read whole
+and without padding. The original's weights were trained on mRNAs padded or cut to 4,000 nt, which changes what they
+predict; to have that, use the tokenizer in Python with padding="max_length" and truncation=True.
 
 examples:
   rna-hf predict reactivity GGGAACGACUCGAGUAGAGUCGAAAA --output demo
@@ -26,6 +34,7 @@ examples:
   rna-hf predict 3d GGGAACGACUCGAGUAGAGUCGAAAA --output demo_3d --samples 3 --pdb \\
     --model ./my-checkpoint
   rna-hf predict dropout library.csv --output reads --model ./my-checkpoint
+  rna-hf predict localisation mrnas.fasta --output localisation --model ./my-checkpoint
 
 two GPUs, sharing the work:
   accelerate launch --multi_gpu --num_processes 2 -m rna_hf.cli.main predict reactivity rnas.fasta --output out"""
@@ -44,9 +53,11 @@ def make_parser() -> argparse.ArgumentParser:
         DEFAULT_BATCH_TOKENS,
         DEFAULT_PLOT_ROWS,
         DEFAULT_SAMPLES,
+        DEFAULT_WINDOWS,
         DTYPES,
         FORMATS,
         MAX_SAMPLES,
+        MAX_WINDOWS,
         TASKS,
     )
 
@@ -72,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--flip-average",
         action="store_true",
-        help="average with the prediction for the reversed sequence (2 x slower); not for 3d",
+        help="average with the prediction for the reversed sequence (2 x slower); not for 3d and localisation",
     )
     parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: %(default)s")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
@@ -82,8 +93,8 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         default=DEFAULT_BATCH_TOKENS,
-        help="nucleotides in a batch, padding included, fewer beyond 256 nt; more is faster on a GPU and takes more "
-        "memory; default: %(default)s",
+        help="nucleotides in a batch, padding included, fewer beyond 256 nt where a model has states for pairs; "
+        "more is faster on a GPU and takes more memory; default: %(default)s",
     )
     parser.add_argument(
         "--skip-invalid",
@@ -96,13 +107,20 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         default=DEFAULT_PLOT_ROWS,
-        help="RNAs in the picture of reactivity, degradation or structure, 0 for none; default: %(default)s",
+        help="RNAs in the picture, 0 for none; dropout and 3d have none; default: %(default)s",
     )
     parser.add_argument(
         "--samples",
         type=int,
         metavar="N",
         help=f"for 3d: structures for each RNA, 1 to {MAX_SAMPLES}; default: {DEFAULT_SAMPLES}",
+    )
+    parser.add_argument(
+        "--windows",
+        type=int,
+        metavar="N",
+        help=f"for localisation: rows of each RNA in attention_windows.csv at most, 1 to {MAX_WINDOWS}; "
+        f"default: {DEFAULT_WINDOWS}",
     )
     parser.add_argument("--pdb", action="store_true", help="for 3d: write PDB files beside the mmCIF files")
     parser.add_argument("--ct", action="store_true", help="for structure: write a CT file beside the dot-bracket file")
@@ -159,6 +177,7 @@ def main(argv: Sequence[str]) -> int:
             overwrite=options.overwrite,
             plot_rows=options.plot,
             num_samples=options.samples,
+            num_windows=options.windows,
             ct=options.ct,
             pdb=options.pdb,
             progress=not (options.quiet or is_helper),

@@ -16,6 +16,9 @@ from ..losses import IGNORED_LABEL
 from ..structure.coordinates import MAX_COORDINATE
 from ..tokenization import RnaTokenizerFast, encode_bulk, get_alphabet
 
+SHARES_TOLERANCE = 1e-3
+"""Shares of compartments may miss 1 together by this much; four of them rounded to 4 decimals miss it by 2e-4."""
+
 
 @dataclass
 class DataCollatorForNucleotides:
@@ -154,13 +157,15 @@ class DataCollatorForSequences:
 
     Args:
         tokenizer: an `RnaTokenizerFast`.
+        pad_to_multiple_of: round L up to a multiple of this number of tokens; None for no more than the longest needs.
     """
 
     tokenizer: PreTrainedTokenizerBase
+    pad_to_multiple_of: int | None = None
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Return `input_ids` and `attention_mask` (B, L), and `labels`: (B,) integers or (B, C) in float32."""
-        batch, _ = encode_examples(self.tokenizer, examples)
+        batch, _ = encode_examples(self.tokenizer, examples, self.pad_to_multiple_of)
         if "labels" not in examples[0]:
             return batch
         labels = np.array([example["labels"] for example in examples])
@@ -168,6 +173,44 @@ class DataCollatorForSequences:
             return batch | {"labels": torch.from_numpy(labels.astype(np.int64))}
         labels = np.where(np.isnan(labels), IGNORED_LABEL, labels).astype(np.float32)
         return batch | {"labels": torch.from_numpy(labels)}
+
+
+@dataclass
+class DataCollatorForLocalisation(DataCollatorForSequences):
+    """`DataCollatorForSequences` for shares: `labels` are C numbers of 0 or more, together 1; NaN where not measured.
+
+    A sequence with a label that was not measured doesn't count at all.
+
+    Args:
+        tokenizer: an `RnaTokenizerFast`.
+        pad_to_multiple_of: see `DataCollatorForSequences`.
+    """
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` (B, L), and `labels` (B, C) in float32, or a row of -100."""
+        if "labels" not in examples[0]:
+            return super().__call__(examples)
+        labels = [self._shares(example, row) for row, example in enumerate(examples)]
+        for row, shares in enumerate(labels):
+            if len(shares) != len(labels[0]):
+                raise ValueError(f"example {row} of the batch has {len(shares)} labels, the first has {len(labels[0])}")
+        return super().__call__([{**example, "labels": shares} for example, shares in zip(examples, labels)])
+
+    def _shares(self, example: Mapping[str, Any], row: int) -> np.ndarray:
+        """Return an example's labels (C,), all NaN where one was not measured."""
+        shares = np.array(example["labels"], dtype=np.float32)
+        if shares.ndim != 1:
+            raise ValueError(
+                f"labels of example {row} have shape {shares.shape}: one share for each compartment is needed"
+            )
+        if not (np.isfinite(shares) & (shares != IGNORED_LABEL)).all():
+            return np.full_like(shares, np.nan)
+        if (shares < 0).any() or abs(shares.sum() - 1) > SHARES_TOLERANCE:
+            raise ValueError(
+                f"labels of example {row} of the batch are {shares.tolist()}: shares are needed, 0 or more and "
+                "together 1; divide them by their sum"
+            )
+        return shares
 
 
 @dataclass
@@ -248,25 +291,32 @@ class DataCollatorForMaskedNucleotides:
 
 
 def encode_examples(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Mapping[str, Any]]
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Mapping[str, Any]], pad_to_multiple_of: int | None = None
 ) -> tuple[dict[str, Tensor], np.ndarray]:
     """Tokenise and pad.
 
     Args:
         tokenizer: an `RnaTokenizerFast`.
         examples: each with `sequence` or `input_ids`.
+        pad_to_multiple_of: round L up to a multiple of this number of tokens.
 
     Returns:
         `input_ids` and `attention_mask` (B, L), and where nucleotides stand, (B, L).
     """
     if "sequence" in examples[0]:
-        encoded = encode_bulk(tokenizer, [example["sequence"] for example in examples])
+        sequences = [example["sequence"] for example in examples]
+        encoded = encode_bulk(tokenizer, sequences, pad_to_multiple_of=pad_to_multiple_of)
     else:
         ids = [torch.as_tensor(example["input_ids"]).tolist() for example in examples]
         # Not get_special_tokens_mask: <mask> hides a nucleotide and keeps its label. Padding is dropped and redone.
         ids = [[token for token in row if token != tokenizer.pad_token_id] for row in ids]
         around = (tokenizer.bos_token_id, tokenizer.eos_token_id)
         special = [[int(token in around) for token in row] for row in ids]
-        encoded = tokenizer.pad({"input_ids": ids, "special_tokens_mask": special}, padding=True, return_tensors="pt")
+        encoded = tokenizer.pad(
+            {"input_ids": ids, "special_tokens_mask": special},
+            padding=True,
+            pad_to_multiple_of=pad_to_multiple_of,
+            return_tensors="pt",
+        )
     batch = {name: encoded[name] for name in ("input_ids", "attention_mask")}
     return batch, ((encoded["special_tokens_mask"] == 0) & (encoded["attention_mask"] != 0)).numpy()

@@ -10,7 +10,7 @@ import numpy as np
 from transformers import Pipeline
 
 from rna_hf.checkpoints import DEFAULT_CHECKPOINTS, default_checkpoint_path
-from rna_hf.prediction import PredictionTask, Row
+from rna_hf.prediction import PredictionTask, Row, is_padding_masked
 
 
 class RnaPipeline(Pipeline):
@@ -67,6 +67,9 @@ class RnaPipeline(Pipeline):
         sequence = input_.strip()
         if not sequence:
             raise ValueError("the sequence is empty; give at least one nucleotide")
+        problem = self.prediction_task.explain_length(len(sequence), self.model.config)
+        if problem is not None:
+            raise ValueError(f"the sequence cannot be predicted: {problem}")
         encoded = self.tokenizer(sequence, return_tensors="pt", return_special_tokens_mask=True)
         return {**encoded, "sequence": sequence}
 
@@ -77,7 +80,7 @@ class RnaPipeline(Pipeline):
         if mask.all():
             # Without padding no mask is given: the same numbers with less work.
             values = task.values(task.forward(self.model, input_ids, None), keep)
-        elif getattr(self.model.config, "fix_attention_mask", True):
+        elif is_padding_masked(self.model.config):
             values = task.values(task.forward(self.model, input_ids, mask), keep)
         else:
             # Padding leaks into such a model's nucleotides as in the original, so each sequence runs alone.
@@ -93,10 +96,10 @@ class RnaPipeline(Pipeline):
         # One sequence's array, in a list or behind an axis of one.
         values: np.ndarray = model_outputs["values"][0]
         rows = self.prediction_task.rows(values, sequence, self.model.config)
-        return {"sequence": sequence, **self._name(rows), "unit": self.prediction_task.unit}
+        return {"sequence": sequence, **self._name(rows, sequence), "unit": self.prediction_task.unit}
 
     @abstractmethod
-    def _name(self, rows: list[Row]) -> dict[str, Any]:
+    def _name(self, rows: list[Row], sequence: str) -> dict[str, Any]:
         """Turn a sequence's rows into plain Python values by name."""
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:

@@ -23,7 +23,6 @@ _MAX_ARC_HEIGHT = 2.4
 _MIN_ARC_HEIGHT = 0.2
 _LETTER_HEIGHT = 0.17
 _TICK_HEIGHT = 0.22
-_LEAST_TICK_GAP = 0.4
 _RNA_GAP = 0.16
 _LEFT = 0.3
 
@@ -68,9 +67,10 @@ def plot_arc_diagrams(rows: Sequence[Mapping[str, Any]], path: str | Path, title
             for column, letter in enumerate(letters_of(row)):
                 canvas.write_letter(letter, (column + 0.5) * cell, y + _LETTER_HEIGHT / 2)
             ticks_y += _LETTER_HEIGHT
-        _draw_positions(canvas, len(row["sequence"]), cell, ticks_y)
+        canvas.draw_positions(len(row["sequence"]), cell, ticks_y)
         y += foot
-    canvas.save(Path(path), norm, _COLORS, "probability that the two nucleotides pair", extend="neither")
+    canvas.draw_color_bar(norm, _COLORS, "probability that the two nucleotides pair", extend="neither")
+    canvas.save(Path(path))
 
 
 def _arc_height(pairs: np.ndarray, cell: float) -> float:
@@ -88,13 +88,3 @@ def _arcs(pairs: np.ndarray, cell: float, height: float, y: float) -> np.ndarray
     centres = (pairs.sum(axis=1)[:, None] + 1) / 2 * cell
     x = centres + spans / 2 * cell * np.cos(angles)
     return np.stack([x, y - height * spans / spans.max() * np.sin(angles)], axis=-1)
-
-
-def _draw_positions(canvas: Canvas, length: int, cell: float, y: float) -> None:
-    """Write 1-based positions below y: the first one and round ones, as close as there is room."""
-    steps = (factor * 10**exponent for exponent in range(1, 12) for factor in (1, 2, 5))
-    step = next(step for step in steps if step * cell >= _LEAST_TICK_GAP)
-    for position in (1, *range(step, length + 1, step)):
-        x = (position - 0.5) * cell
-        canvas.draw_outline([x, x], [y, y + 0.04])
-        canvas.axes.text(x, y + 0.05, str(position), fontsize=6.5, color="0.25", ha="center", va="top")

@@ -9,6 +9,7 @@ from ..atomic_files import replacing
 # All sizes in inches.
 TITLE_HEIGHT = 0.27
 RIGHT, TOP, BOTTOM = 0.3, 0.15, 0.75
+_LEAST_TICK_GAP = 0.4
 
 
 class Canvas:
@@ -16,7 +17,7 @@ class Canvas:
 
     Args:
         width: of the drawing area.
-        height: of the drawing area; below it is room for a colour bar.
+        height: of the drawing area; below it is room for a colour bar or a note.
         left: margin at the left of the drawing area.
         title: a line over everything, in the drawing area.
     """
@@ -53,11 +54,26 @@ class Canvas:
         """Draw a thin grey line."""
         self.axes.plot(xs, ys, color="0.4", linewidth=0.6)
 
-    def save(self, path: Path, norm: Any, colors: str, label: str, extend: str) -> None:
-        """Draw the colour bar below everything and write the PNG, which is replaced atomically.
+    def draw_positions(self, length: int, cell: float, y: float, left: float = 0.0) -> None:
+        """Write 1-based positions below a line at y: the first one and round ones, as close as there is room.
 
         Args:
-            path: file to write.
+            length: of the RNA, nucleotides.
+            cell: width of a nucleotide.
+            y: where the ticks begin.
+            left: where the first nucleotide begins.
+        """
+        steps = (factor * 10**exponent for exponent in range(1, 12) for factor in (1, 2, 5))
+        step = next(step for step in steps if step * cell >= _LEAST_TICK_GAP)
+        for position in (1, *range(step, length + 1, step)):
+            x = left + (position - 0.5) * cell
+            self.draw_outline([x, x], [y, y + 0.04])
+            self.axes.text(x, y + 0.05, str(position), fontsize=6.5, color="0.25", ha="center", va="top")
+
+    def draw_color_bar(self, norm: Any, colors: str, label: str, extend: str) -> None:
+        """Draw a colour bar below everything.
+
+        Args:
             norm: matplotlib's, from values to colours.
             colors: name of a colour map.
             label: what the colours mean.
@@ -65,13 +81,16 @@ class Canvas:
         """
         from matplotlib.cm import ScalarMappable
 
-        self.keep_limits()
         width, height = self._size
         bar_width = min(3.2, 0.8 * self.width)
         bar = self.figure.add_axes((self._left / width, 0.45 / height, bar_width / width, 0.12 / height))
         colorbar = self.figure.colorbar(ScalarMappable(norm, colors), cax=bar, orientation="horizontal", extend=extend)
         colorbar.set_label(label, fontsize=8)
         colorbar.ax.tick_params(labelsize=7.5)
+
+    def save(self, path: Path) -> None:
+        """Write the PNG, which is replaced atomically."""
+        self.keep_limits()
         with replacing(path) as temporary, open(temporary, "wb") as file:
             self._canvas.print_png(file)
 

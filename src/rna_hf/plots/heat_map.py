@@ -93,7 +93,8 @@ def plot_heat_map(
             canvas.draw_outline([0, right, right, 0, 0], [top, top, bottom, bottom, top])
             y += line_height
         y += _RNA_GAP
-    canvas.save(Path(path), norm, _COLORS, meaning, extend="max")
+    canvas.draw_color_bar(norm, _COLORS, meaning, extend="max")
+    canvas.save(Path(path))
 
 
 def _scale_end(drawn: Sequence[np.ndarray]) -> float:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 import torch
 
 from ..data.sequences import SequenceRecord
+from ..memory import has_pair_states
 from ..tokenization import encode_bulk
 from .tasks import PredictionTask, Row
 
-# Up to this length (nucleotides) a batch is limited by its tokens; beyond, by its pair states, which grow with the
-# square of the length.
+# Up to this length (nucleotides) a batch is limited by its tokens; beyond, by its pair states, where a model has them,
+# which grow with the square of the length.
 LINEAR_LENGTH = 256
 
 
@@ -79,8 +81,9 @@ class Predictor:
             report: called with the number of sequences done since the last call.
         """
         results: list[list[Row]] = [[] for _ in chunk]
-        pads = getattr(self.config, "fix_attention_mask", True)
-        for batch in make_batches([len(record.sequence) for record in chunk], self.batch_tokens, pads):
+        lengths = [len(record.sequence) for record in chunk]
+        pads, linear_length = is_padding_masked(self.config), find_linear_length(self.config)
+        for batch in make_batches(lengths, self.batch_tokens, pads, linear_length):
             sequences = [chunk[index].sequence for index in batch]
             predictions = self._forward(sequences)
             if self.flip_average:
@@ -130,14 +133,28 @@ class Predictor:
             raise
 
 
-def make_batches(lengths: Sequence[int], batch_tokens: int, pads: bool) -> list[list[int]]:
+def is_padding_masked(config: Any) -> bool:
+    """Tell whether a model predicts for a padded sequence what it predicts for it alone."""
+    return getattr(config, "fix_attention_mask", True) and getattr(config, "mask_padding", True)
+
+
+def find_linear_length(config: Any) -> float:
+    """Return the length, in nucleotides, up to which a model's cost grows with the length and not with its square."""
+    return LINEAR_LENGTH if has_pair_states(config) else math.inf
+
+
+def make_batches(
+    lengths: Sequence[int], batch_tokens: int, pads: bool, linear_length: float = LINEAR_LENGTH
+) -> list[list[int]]:
     """Group sequences of similar length; the result depends on the arguments alone.
 
     Args:
         lengths: of the sequences, in nucleotides.
-        batch_tokens: B * L * max(1, L / 256) stays within it, L the longest of the batch; one sequence always fits.
+        batch_tokens: B * L * max(1, L / linear_length) stays within it, L the longest of the batch; one sequence always
+            fits.
         pads: whether sequences of different length may share a batch. Not for a model whose padding changes the
-            predictions (`fix_attention_mask` off): there each sequence comes out as if it were alone.
+            predictions (see `is_padding_masked`): there each sequence comes out as if it were alone.
+        linear_length: see `find_linear_length`.
 
     Returns:
         Indices of the sequences of each batch, longest batch first, so that a lack of memory shows at once.
@@ -147,7 +164,7 @@ def make_batches(lengths: Sequence[int], batch_tokens: int, pads: bool) -> list[
     for index in order:
         if batches:
             longest = lengths[batches[-1][0]]
-            cost = (len(batches[-1]) + 1) * longest * max(1.0, longest / LINEAR_LENGTH)
+            cost = (len(batches[-1]) + 1) * longest * max(1.0, longest / linear_length)
             if cost <= batch_tokens and (pads or lengths[index] == longest):
                 batches[-1].append(index)
                 continue

@@ -30,7 +30,7 @@ from ..data.sequences import InputSummary, SequenceChecker, SequenceInput, Seque
 from ..memory import MemoryLimit, available_memory
 from ..version import __version__
 from .chunks import make_chunks, share_out
-from .predictor import LINEAR_LENGTH, Predictor, hash_checkpoint, load_config
+from .predictor import Predictor, find_linear_length, hash_checkpoint, load_config
 from .processes import Processes, choose_device
 from .tasks import TASKS, Kind, PredictionTask, Row
 
@@ -62,6 +62,7 @@ def predict(
     overwrite: bool = False,
     plot_rows: int = DEFAULT_PLOT_ROWS,
     num_samples: int | None = None,
+    num_windows: int | None = None,
     ct: bool = False,
     pdb: bool = False,
     progress: bool | None = None,
@@ -81,6 +82,9 @@ def predict(
     - `dropout`: `reads_<channel>`, a number.
     - `structure`: `structure`, dot-bracket, and `confidence`, 0 to 1. `structures.dbn`, `structures.ct` with `ct`, and
       `structure.png`, an arc for each pair.
+    - `localisation`: `config.compartments`, the RNA's share in each, 0 to 1. `localisation.png`, bars and the attention
+      along each RNA, `attention_windows.csv`, the windows with the most attention (0-based, the end not included), and
+      for two or more RNAs `motifs.csv`, what these windows have in common; see `LocalisationTask`.
     - `3d`: a row for each `sample` (from 1) with `x`, `y` and `z` of each nucleotide's C1', angstrom.
       `<id>_<sample>.cif`, with `pdb` also `.pdb`, and `<id>.html`, a page with all samples of an RNA.
 
@@ -97,11 +101,12 @@ def predict(
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...
         dtype: `float32`, `bfloat16` or `float16`.
         batch_tokens: nucleotides in a batch, padding included; B * L * max(1, L / 256) stays below it, since pair
-            states grow with L * L. A longer sequence runs alone.
+            states grow with L * L (B * L for a model without pair states). A longer sequence runs alone.
         skip_invalid: leave out sequences that cannot be predicted instead of stopping before the first prediction.
         overwrite: replace what an earlier, different run left in the output folder.
         plot_rows: number of RNAs in the picture; 0 for none.
         num_samples: for `3d`, structures for each RNA, 1 to 100; 5 if None.
+        num_windows: for `localisation`, windows in the table for each RNA at most, 1 to 100; 5 if None.
         ct: for `structure`, write a CT file too.
         pdb: for `3d`, write PDB files too.
         progress: show a progress bar; None: if standard error is a terminal.
@@ -125,7 +130,7 @@ def predict(
     """
     with Processes.join() if distributed else Processes() as processes:
         chosen_device, num_sharing = choose_device(device, processes)
-        prediction_task = _configure(task, num_samples=num_samples, ct=ct, pdb=pdb)
+        prediction_task = _configure(task, num_samples=num_samples, num_windows=num_windows, ct=ct, pdb=pdb)
         run = _Run(
             task=prediction_task,
             checkpoint=find_checkpoint(None if model is None else os.fspath(model), task),
@@ -142,8 +147,10 @@ def predict(
             raise ValueError("the output folder's name is empty; name a folder")
         if plot_rows < 0:
             raise ValueError(f"plot_rows must be 0 or more, got {plot_rows}")
-        if output is None and (ct or pdb):
-            raise ValueError(f"{'ct' if ct else 'pdb'} writes files; name an output folder")
+        if output is None:
+            for name, value in (("ct", ct), ("pdb", pdb), ("num_windows", num_windows)):
+                if value:
+                    raise ValueError(f"{name} is for files; name an output folder")
         if processes.count > 1 and output is None:
             raise ValueError(f"{processes.count} processes share a run through its output folder; name one")
         if processes.count > 1 and isinstance(inputs, str) and inputs == "-":
@@ -326,7 +333,7 @@ class _Run:
 
         def explain_length(length: int) -> str | None:
             if length <= max_length:
-                return self.task.explain_length(length)
+                return self.task.explain_length(length, self.config)
             return f"{length:,} nt {memory.explain(length, length * length)}; at most {max_length:,} nt fit"
 
         trained = getattr(self.config, "training_max_length", None)
@@ -338,7 +345,7 @@ class _Run:
             raise ValueError(_list_problems(source, summary) + " (--skip-invalid predicts the others)")
 
         length, identifier = summary.longest
-        num_pairs = max(length * length, min(length, LINEAR_LENGTH) * self.batch_tokens)
+        num_pairs = max(length * length, int(min(length, find_linear_length(self.config))) * self.batch_tokens)
         num_pairs = min(num_pairs, summary.usable * length * length)
         if not memory.has_room(length, num_pairs):
             reason = memory.explain(length, num_pairs)

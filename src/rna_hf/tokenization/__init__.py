@@ -3,8 +3,10 @@
 from .alphabets import (
     ALPHABETS,
     AMBIGUITY_CODES,
+    KEPT_ENDS,
     REFUSED_BYTE,
     RIBONANZANET,
+    RNATRACKER,
     Alphabet,
     byte_to_id_table,
     get_alphabet,
@@ -16,8 +18,10 @@ from .tokenization_rna import RnaTokenizerFast
 __all__ = [
     "ALPHABETS",
     "AMBIGUITY_CODES",
+    "KEPT_ENDS",
     "REFUSED_BYTE",
     "RIBONANZANET",
+    "RNATRACKER",
     "Alphabet",
     "RnaTokenizerFast",
     "byte_to_id_table",

@@ -18,6 +18,9 @@ inosine (`I`) are not among them: they say something else than "some nucleotide"
 ON_UNKNOWN = ("error", "n")
 """What to do with a letter that is not read: raise, or read it as the unknown nucleotide."""
 
+KEPT_ENDS = {"5prime": "right", "3prime": "left"}
+"""The end of a sequence that is kept where it is too long -> the `truncation_side` of a tokenizer that keeps it."""
+
 REFUSED_BYTE = -1
 """Entry of `byte_to_id_table` for a byte that no nucleotide letter has."""
 
@@ -40,6 +43,7 @@ class Alphabet:
         bos_token: text of the token before a sequence, or None where the alphabet has none.
         eos_token: text of the token after a sequence, or None where the alphabet has none.
         on_by_default: which of "mask", "bos" and "eos" a tokenizer switches on unless told otherwise.
+        padding_side: "left" or "right", where a tokenizer pads unless told otherwise.
 
     Raises:
         ValueError: at import of a constant whose parts contradict each other.
@@ -54,6 +58,7 @@ class Alphabet:
     bos_token: str | None = None
     eos_token: str | None = None
     on_by_default: tuple[str, ...] = ()
+    padding_side: str = "right"
 
     def __post_init__(self) -> None:
         if len(set(self.tokens)) != len(self.tokens):
@@ -67,6 +72,8 @@ class Alphabet:
             raise ValueError(f"alphabet {self.name!r}: nucleotides and unknown_nucleotide must be single letters")
         if any(len(text) < 2 for text in roles.values() if text is not None):
             raise ValueError(f"alphabet {self.name!r}: a special token needs at least two characters, got {roles}")
+        if self.padding_side not in ("left", "right"):
+            raise ValueError(f"alphabet {self.name!r}: padding_side is {self.padding_side!r}, choose left or right")
         absent = [role for role in self.on_by_default if role not in TOKEN_ROLES or roles[role] is None]
         if absent:
             raise ValueError(f"alphabet {self.name!r}: on_by_default names {absent}, which the alphabet does not have")
@@ -105,7 +112,17 @@ RIBONANZANET = Alphabet(
     on_by_default=("mask",),
 )
 
-ALPHABETS: dict[str, Alphabet] = {alphabet.name: alphabet for alphabet in (RIBONANZANET,)}
+RNATRACKER = Alphabet(
+    name="rnatracker",
+    # 0-3 are the channels of the original's convolution (brianchiu123/RNATracker, which writes T); the rest is ours.
+    tokens=("G", "A", "U", "C", "<pad>", "N"),
+    nucleotides=("G", "A", "U", "C"),
+    pad_token="<pad>",
+    unknown_nucleotide="N",
+    padding_side="left",
+)
+
+ALPHABETS: dict[str, Alphabet] = {alphabet.name: alphabet for alphabet in (RIBONANZANET, RNATRACKER)}
 """All alphabets by name."""
 
 

@@ -73,6 +73,8 @@ class RnaTokenizerFast(PreTrainedTokenizerFast):
         k: length of the k-mers in nucleotides, 1 to 8.
         overlapping: whether k-mers start at each letter rather than at each k-th one. The saved `tokenizer.json` cannot
             hold this: opened without this package, it refuses sequences longer than one token.
+        **kwargs: transformers' own, such as `model_max_length`, `padding_side` (by default the alphabet's:
+            `ribonanzanet` right, `rnatracker` left) and `truncation_side` (right; `KEPT_ENDS` has that of each end).
 
     Raises:
         ValueError: if an option is not one of the choices above.
@@ -128,6 +130,8 @@ class RnaTokenizerFast(PreTrainedTokenizerFast):
         roles = {"pad": pad_token, "mask": mask_token, "bos": bos_token, "eos": eos_token}
         tokens = {role: self._resolve_role(role, value) for role, value in roles.items()}
         self._vocabulary = self._build_vocabulary(tokens)
+
+        kwargs.setdefault("padding_side", vocabulary.padding_side)
 
         saved_vocabulary = kwargs.pop("vocab", None)
         if (tokenizer_file := kwargs.pop("tokenizer_file", None)) is not None:

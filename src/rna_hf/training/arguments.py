@@ -11,6 +11,8 @@ from typing import Any, NoReturn, cast
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
+from ..tokenization import ALPHABETS
+
 
 @dataclass
 class ModelArguments:
@@ -19,7 +21,8 @@ class ModelArguments:
     Attributes:
         task: key of `rna_hf.training.tasks.TASKS`.
         model: bundled name, folder or Hub id; its weights below the head are kept, and the head's too if it fits.
-        from_scratch: take the configuration and the tokenizer of `model`, and no weights.
+        from_scratch: take the configuration and the tokenizer of `model`, and no weights; `model` may then also name
+            an architecture ("ribonanzanet" or "rnatracker"), for its default ones.
         config: fields of the configuration to set, JSON on the command line, a table in YAML.
         lora_rank: rank of LoRA adapters on every linear layer of the layers; 0 trains all weights.
         lora_alpha: scale of the adapters, divided by the rank.
@@ -27,6 +30,9 @@ class ModelArguments:
         constant_part: part of the epochs, rounded down to whole ones, before the rate falls along a cosine; for
             `lr_scheduler_type` "warmup_stable_decay" without `num_decay_steps` in `lr_scheduler_kwargs`.
         early_stopping_patience: evaluations in a row without a better one after which training stops; 0: never.
+        every_epochs: with `eval_strategy` and `save_strategy` "epoch": evaluate and save each time that this many
+            epochs are over, and at the end.
+        eval_dropout: leave dropout on in evaluations, as RNATracker's original did; for comparison with its figures.
     """
 
     task: str = field(default="", metadata={"help": "what to train for"})
@@ -42,6 +48,17 @@ class ModelArguments:
     early_stopping_patience: int = field(
         default=0, metadata={"help": "evaluations without a better one until training stops; 0: never"}
     )
+
+    every_epochs: int = field(
+        default=1, metadata={"help": "epochs from one evaluation and checkpoint to the next, with the strategy epoch"}
+    )
+    eval_dropout: bool = field(default=False, metadata={"help": "leave dropout on in evaluations"})
+
+    @property
+    def is_architecture(self) -> bool:
+        """Whether `model` names an architecture rather than a checkpoint."""
+        # Each architecture's alphabet has its name.
+        return self.model in ALPHABETS and not Path(self.model).is_dir()
 
     def config_fields(self) -> dict[str, Any]:
         """Return `config` as a table.
@@ -67,13 +84,23 @@ class DataArguments:
         validation_file: the same; if empty, clusters of similar sequences are set aside from `train_file`.
         test_file: the same, measured once at the end; may be empty.
         data_format: "table", or a public format: "ribonanza", "ribonanza_test", "openvaccine", "structures", "rna3d"
-            (then a file is `sequences.csv,labels.csv`) or "fasta".
+            (then a file is `sequences.csv,labels.csv`), "fasta", "cefra" or "localisation" (a CSV, or
+            `sequences.fasta,values.csv`).
         profiles: which RNAs to train on, by the signal-to-noise ratios of their profiles: "all", "good" (every one is
             at least 1), "dirty" (one at least is) or "low_quality" (none is).
         validation_fraction: part of the RNAs to set aside.
+        split: what is set aside: "similarity" (clusters of similar sequences, so that no copy of a validation RNA is
+            trained on) or "random".
+        folds: cross-validation: train this many models, each of which sets another part of the RNAs aside; 0: one
+            model, with `validation_fraction`.
+        fold: train this one of them only, from 1; 0: all, one after the other.
         min_length: shorter RNAs are left out of training, nucleotides.
         max_length: longer RNAs are left out of training, nucleotides; 0 for no limit.
         crop: longer RNAs are cut to a window of this many nucleotides in training, another one each epoch; 0 for none.
+        truncate: longer RNAs are cut to this many nucleotides, in evaluation as well; 0 for none.
+        keep: the end that `truncate` leaves, "5prime" or "3prime".
+        pad_to_multiple_of: pad batches to a multiple of this many nucleotides; for labels of whole sequences.
+        round_labels: round shares to 4 decimals as RNATracker's original did; for "cefra" and "localisation".
         reverse_probability: of reading a training example backwards, labels included.
     """
 
@@ -83,9 +110,16 @@ class DataArguments:
     data_format: str = field(default="table", metadata={"help": "table or a public format"})
     profiles: str = field(default="all", metadata={"help": "all, good, dirty or low_quality"})
     validation_fraction: float = field(default=0.1, metadata={"help": "part of the RNAs to set aside"})
+    split: str = field(default="similarity", metadata={"help": "what is set aside: similarity or random"})
+    folds: int = field(default=0, metadata={"help": "number of folds of a cross-validation; 0: none"})
+    fold: int = field(default=0, metadata={"help": "train this fold only, from 1; 0: all of them"})
     min_length: int = field(default=1, metadata={"help": "shortest RNA in training, nucleotides"})
     max_length: int = field(default=0, metadata={"help": "longest RNA in training, nucleotides; 0: no limit"})
     crop: int = field(default=0, metadata={"help": "nucleotides of a window of longer RNAs; 0: none"})
+    truncate: int = field(default=0, metadata={"help": "cut longer RNAs to this many nucleotides; 0: none"})
+    keep: str = field(default="5prime", metadata={"help": "end that truncate leaves: 5prime or 3prime"})
+    pad_to_multiple_of: int = field(default=0, metadata={"help": "pad batches to a multiple of this, nucleotides"})
+    round_labels: bool = field(default=False, metadata={"help": "round shares to 4 decimals"})
     reverse_probability: float = field(default=0.0, metadata={"help": "of reading an example backwards"})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoints import find_checkpoint
+from ..tokenization import KEPT_ENDS, RnaTokenizerFast
 from .arguments import DataArguments, ModelArguments, parse_arguments
+from .callbacks import EveryEpochs, LogFile
 from .run_record import RECORD_FILE, check_record, make_record, write_record
 from .tasks import TASKS, FineTuneTask
-from .training_data import Augmented, SimilarLengths, check_profiles, load_splits
+from .training_data import Augmented, SimilarLengths, check_data_arguments, load_splits
 
 # Written last of all: where it lies, the run is finished.
 SCORES_FILE = "scores.json"
+LOG_FILE = "log.txt"
 
 # Linear layers of the sequence track that get adapters.
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "up_proj", "down_proj"]
@@ -34,7 +38,13 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as stop:  # after --help
         return int(stop.code or 0)
     check_arguments(*arguments)
-    finetune(*arguments)
+    _, data_arguments, _ = arguments
+    if data_arguments.folds and not data_arguments.fold:
+        from .folds import finetune_folds
+
+        finetune_folds(*arguments)
+    else:
+        finetune(*arguments)
     return 0
 
 
@@ -44,11 +54,20 @@ def check_arguments(
     """Refuse wrong options, those that contradict each other, and those whose packages are missing."""
     if model_arguments.task not in TASKS:
         raise ValueError(f"task is {model_arguments.task!r}: choose one of {', '.join(TASKS)}")
-    if not data_arguments.train_file:
-        raise ValueError("train_file is missing: name the training data")
+    check_data_arguments(data_arguments)
+    if data_arguments.pad_to_multiple_of:
+        collator: Any = TASKS[model_arguments.task].collator
+        if "pad_to_multiple_of" not in {part.name for part in fields(collator)}:
+            raise ValueError(f"pad_to_multiple_of is not for the task {model_arguments.task}: leave it out")
+    if model_arguments.is_architecture and not model_arguments.from_scratch:
+        raise FileNotFoundError(
+            f"{model_arguments.model} is an architecture, not a checkpoint: name one, or set from_scratch to train "
+            "from nothing"
+        )
+    if model_arguments.every_epochs < 1:
+        raise ValueError(f"every_epochs is {model_arguments.every_epochs}: it must be at least 1")
     if not 0 <= model_arguments.constant_part < 1:
         raise ValueError(f"constant_part is {model_arguments.constant_part}: it must be at least 0 and below 1")
-    check_profiles(data_arguments.profiles)
     model_arguments.config_fields()
     find_optimizer(model_arguments, training_arguments)
     if model_arguments.lora_rank:
@@ -87,8 +106,9 @@ def finetune(
     if last:
         check_record(output / RECORD_FILE, record)
     set_seed(training_arguments.seed)
-    datasets = load_splits(data_arguments, task, training_arguments.seed)
-    model, tokenizer = load_model(model_arguments, task)
+    model, tokenizer = load_model(model_arguments, task), load_tokenizer(model_arguments, data_arguments)
+    datasets = load_splits(data_arguments, task, model.config, training_arguments.seed)
+    padding = {"pad_to_multiple_of": data_arguments.pad_to_multiple_of} if data_arguments.pad_to_multiple_of else {}
     metrics = task.metrics(model.config)
     # TrainingArguments puts "loss" where nothing was said; who wants the loss says "eval_loss".
     if training_arguments.load_best_model_at_end and training_arguments.metric_for_best_model == "loss":
@@ -97,7 +117,11 @@ def finetune(
     train = Augmented(
         datasets["train"], data_arguments.reverse_probability, data_arguments.crop, training_arguments.seed
     )
-    callbacks: list[TrainerCallback] = [EpochCallback(train)]
+    callbacks: list[TrainerCallback] = [
+        EpochCallback(train),
+        EveryEpochs(model_arguments.every_epochs),
+        LogFile(output / LOG_FILE),
+    ]
     if model_arguments.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(model_arguments.early_stopping_patience))
         training_arguments.restore_callback_states_from_checkpoint = True
@@ -106,11 +130,12 @@ def finetune(
         args=training_arguments,
         train_dataset=train,
         eval_dataset=datasets["validation"],
-        data_collator=task.collator(tokenizer),
+        data_collator=task.collator(tokenizer, **padding),
         compute_metrics=metrics,
         callbacks=callbacks,
         optimizer_cls_and_kwargs=find_optimizer(model_arguments, training_arguments),
         constant_part=model_arguments.constant_part,
+        eval_dropout=model_arguments.eval_dropout,
     )
     if model_arguments.lora_rank and trainer.is_fsdp_enabled:
         raise ValueError("lora_rank does not go with FSDP, which splits what is to be merged: start it with DDP")
@@ -144,12 +169,20 @@ class FineTuneTrainer(Trainer):
 
     Args:
         constant_part: part of the epochs, rounded down to whole ones, or of `max_steps`.
+        eval_dropout: leave dropout on in evaluations.
         **kwargs: of `Trainer`.
     """
 
-    def __init__(self, *, constant_part: float, **kwargs: Any):
+    def __init__(self, *, constant_part: float, eval_dropout: bool, **kwargs: Any):
         self._constant_part = constant_part
+        self._eval_dropout = eval_dropout
         super().__init__(**kwargs)
+
+    def prediction_step(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate one batch; the Trainer has turned dropout off before."""
+        if self._eval_dropout:
+            model.train()
+        return super().prediction_step(model, *args, **kwargs)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Set up the schedule for the number of optimiser steps of the whole training."""
@@ -178,24 +211,40 @@ def load_config(arguments: ModelArguments) -> Any:
     """Open the model's configuration, with the fields that the arguments set."""
     from transformers import AutoConfig
 
+    if arguments.is_architecture:
+        return AutoConfig.for_model(arguments.model, **arguments.config_fields())
     return AutoConfig.from_pretrained(find_checkpoint(arguments.model), **arguments.config_fields())
 
 
-def load_model(arguments: ModelArguments, task: FineTuneTask) -> tuple[Any, Any]:
-    """Open the model with the task's head, and the tokenizer."""
+def load_model(arguments: ModelArguments, task: FineTuneTask) -> Any:
+    """Open the model with the task's head."""
     import transformers
 
     import rna_hf
 
-    folder = find_checkpoint(arguments.model)
     auto_class = getattr(rna_hf, task.auto_class, None) or getattr(transformers, task.auto_class)
     config = load_config(arguments)
+    if type(config) not in auto_class._model_mapping:
+        raise ValueError(
+            f"{arguments.model} is a {config.model_type}, which has no head for {arguments.task}: name another model"
+        )
     if arguments.from_scratch:
-        model = auto_class.from_config(config)
-    else:
-        # A head of another task has another shape; it begins anew.
-        model = auto_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=True)
-    return model, transformers.AutoTokenizer.from_pretrained(folder)
+        return auto_class.from_config(config)
+    # A head of another task has another shape; it begins anew.
+    folder = find_checkpoint(arguments.model)
+    return auto_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=True)
+
+
+def load_tokenizer(arguments: ModelArguments, data: DataArguments) -> Any:
+    """Open the model's tokenizer, which remembers how sequences are truncated."""
+    from transformers import AutoTokenizer
+
+    ends: dict[str, Any] = {}
+    if data.truncate:
+        ends = {"model_max_length": data.truncate, "truncation_side": KEPT_ENDS[data.keep]}
+    if arguments.is_architecture:
+        return RnaTokenizerFast(alphabet=arguments.model, **ends)
+    return AutoTokenizer.from_pretrained(find_checkpoint(arguments.model), **ends)
 
 
 def add_adapters(model: Any, arguments: ModelArguments) -> Any:
@@ -204,6 +253,10 @@ def add_adapters(model: Any, arguments: ModelArguments) -> Any:
         return model
     from peft import LoraConfig, get_peft_model
 
+    if not any(name.rpartition(".")[2] in LORA_TARGETS for name, _ in model.named_modules()):
+        raise ValueError(
+            f"lora_rank is not for a {model.config.model_type}, which has no transformer layers: set it to 0"
+        )
     heads = [name for name, part in model.named_children() if name != "model" and list(part.parameters())]
     lora = LoraConfig(
         r=arguments.lora_rank, lora_alpha=arguments.lora_alpha, target_modules=LORA_TARGETS, modules_to_save=heads
@@ -247,9 +300,12 @@ def run_card(
         f"| {name} | {value:.4f} |" for name, value in sorted(scores.items()) if isinstance(value, float)
     )
     counts = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
+    base, origin = f"base_model: {model_arguments.model}\n", f"Fine-tuned from `{model_arguments.model}`"
+    if model_arguments.is_architecture:
+        base, origin = "", f"A `{model_arguments.model}`, trained from nothing"
     return (
-        f"---\nlibrary_name: transformers\nbase_model: {model_arguments.model}\n"
+        f"---\nlibrary_name: transformers\n{base}"
         f"tags: [rna, {model_arguments.task}]\n---\n\n"
-        f"# {model_arguments.task}\n\nFine-tuned from `{model_arguments.model}` with `rna-hf finetune` on "
+        f"# {model_arguments.task}\n\n{origin} with `rna-hf finetune` on "
         f"`{Path(data_arguments.train_file).name}` ({counts} RNAs).\n\n| | value |\n| --- | ---: |\n{numbers}\n"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,6 +37,16 @@ def is_measured(labels: np.ndarray) -> np.ndarray:
     """
     labels = np.asarray(labels)
     return np.isfinite(labels) & (labels != IGNORED_LABEL)
+
+
+def without_timings(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return what an evaluation found out about the model, without how long it took, and without epoch and step."""
+    left_out = ("_runtime", "_per_second", "_time")
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name.startswith(("eval_", "test_")) and not name.endswith(left_out)
+    }
 
 
 def average_ranks(values: np.ndarray) -> np.ndarray:

@@ -98,10 +98,13 @@ def parse_recipe(argv: Sequence[str]) -> list[Stage]:
             if model.task != "reactivity":
                 raise ValueError(f"{where}: pseudo_labels are reactivities, but task is {model.task!r}")
             data.train_file, data.data_format, data.profiles = str(folder / LABELS_FILE), "table", "all"
+        if data.folds and not data.fold:
+            raise ValueError(f"{where}: folds is for rna-hf finetune; name one of the {data.folds} with fold")
         # Before days of training, not after them.
         check_arguments(model, data, training)
         sources = [part.file for part in pseudo_labels.sources] if pseudo_labels else [data.train_file]
-        for checkpoint in {model.model, *(pseudo_labels.models if pseudo_labels else [])} - set(folders.values()):
+        checkpoints = set() if model.is_architecture else {model.model}
+        for checkpoint in (checkpoints | set(pseudo_labels.models if pseudo_labels else [])) - set(folders.values()):
             find_checkpoint(checkpoint)
         for file in filter(None, [*sources, data.validation_file, data.test_file]):
             find_files(file)

@@ -18,7 +18,18 @@ from .training_data import find_files
 RECORD_FILE = "finetune.json"
 
 _MODEL_FIELDS = ("task", "from_scratch", "lora_rank", "lora_alpha", "optimizer")
-_DATA_FIELDS = ("data_format", "profiles", "validation_fraction")
+_DATA_FIELDS = (
+    "data_format",
+    "profiles",
+    "validation_fraction",
+    "split",
+    "folds",
+    "fold",
+    "truncate",
+    "keep",
+    "pad_to_multiple_of",
+    "round_labels",
+)
 
 
 def make_record(model: ModelArguments, data: DataArguments, training: TrainingArguments) -> dict[str, Any]:
@@ -30,7 +41,7 @@ def make_record(model: ModelArguments, data: DataArguments, training: TrainingAr
     record = {name: getattr(model, name) for name in _MODEL_FIELDS} | {
         name: getattr(data, name) for name in _DATA_FIELDS
     }
-    record["model"] = describe_model(model.model)
+    record["model"] = {"name": model.model, "sha256": ""} if model.is_architecture else describe_model(model.model)
     record["config"] = model.config_fields()
     for name in ("train_file", "validation_file"):
         file = getattr(data, name)

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..data.collators import (
+    SHARES_TOLERANCE,
     DataCollatorForContacts,
     DataCollatorForCoordinates,
+    DataCollatorForLocalisation,
     DataCollatorForMaskedNucleotides,
     DataCollatorForNucleotides,
     DataCollatorForPairs,
@@ -19,6 +21,7 @@ from ..data.collators import (
     DataCollatorForSequences,
     DataCollatorForTokens,
 )
+from ..data.readers.localisation import to_distribution
 from ..losses import problem_type_of
 from .metrics import channel_metrics, is_measured, pearson_r, spearman_r
 
@@ -124,6 +127,27 @@ class SequenceDropoutMetrics(BatchMetrics):
             result[f"mae_log_{name}"] = float(np.abs(predicted - counted).mean())
             result[f"pearson_log_{name}"] = pearson_r(predicted, counted)
             result[f"spearman_{name}"] = spearman_r(predicted, counted)
+        return result
+
+
+class LocalisationMetrics(BatchMetrics):
+    """Pearson's r of predicted and measured shares: of each compartment, and of all values as one list."""
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.compartments = list(config.compartments)
+
+    def reduce(self, values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values = values.astype(np.float64)
+        return np.exp(values - np.logaddexp.reduce(values, axis=-1, keepdims=True)), labels.astype(np.float64)
+
+    def compute(self, batches: list[Any]) -> dict[str, float]:
+        shares, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
+        labelled = is_measured(labels).all(-1)
+        shares, labels = shares[labelled], labels[labelled]
+        result = {"pearson": pearson_r(shares.ravel(), labels.ravel())}
+        for index, name in enumerate(self.compartments):
+            result[f"pearson_{name}"] = pearson_r(shares[:, index], labels[:, index])
         return result
 
 
@@ -249,6 +273,31 @@ def reads_as_labels(dataset: Any) -> Any:
     return kept.map(count, desc="reads")
 
 
+def shares_as_labels(dataset: Any) -> Any:
+    """Divide the numbers of each RNA's compartments by their sum, where that is not 1 already; NaN: not measured.
+
+    Raises:
+        ValueError: labels are no list, one is negative or all are 0.
+    """
+    from datasets import Features, List, Value
+
+    if "labels" not in dataset.column_names:
+        return dataset
+
+    def divide(example: dict[str, Any], index: int) -> dict[str, list[float]]:
+        where = f"row {index + 1}"
+        labels = np.array(example["labels"], dtype=np.float64)
+        if labels.ndim != 1:
+            raise ValueError(f"{where}: labels are {example['labels']}; a number for each compartment is needed")
+        labels[~is_measured(labels)] = np.nan
+        shares = to_distribution(labels.tolist(), where)
+        return {"labels": labels.tolist() if abs(labels.sum() - 1) <= SHARES_TOLERANCE else shares}
+
+    # The type of whole numbers would stay otherwise, as long as the shares are 0 and 1.
+    features = Features(dataset.features | {"labels": List(Value("float32"))})
+    return dataset.map(divide, with_indices=True, features=features, desc="shares")
+
+
 @dataclass(frozen=True)
 class FineTuneTask:
     """One kind of fine-tuning.
@@ -261,6 +310,7 @@ class FineTuneTask:
         greater_is_better: of that metric.
         columns: that a data set must have.
         prepare: makes them of the columns that a reader gives.
+        label_names: field of the configuration that names the labels of an RNA, where their number is fixed.
     """
 
     auto_class: str
@@ -270,6 +320,7 @@ class FineTuneTask:
     greater_is_better: bool
     columns: tuple[str, ...]
     prepare: Callable[[Any], Any] = keep_columns
+    label_names: str | None = None
 
 
 _LABELLED = ("sequence", "labels")
@@ -299,6 +350,16 @@ TASKS: dict[str, FineTuneTask] = {
         "tm_score",
         True,
         ("sequence", "coordinates"),
+    ),
+    "localisation": FineTuneTask(
+        "AutoModelForLocalisation",
+        DataCollatorForLocalisation,
+        LocalisationMetrics,
+        "pearson",
+        True,
+        _LABELLED,
+        shares_as_labels,
+        "compartments",
     ),
     "sequence-classification": FineTuneTask(
         "AutoModelForSequenceClassification", DataCollatorForSequences, ClassMetrics, "loss", False, _LABELLED

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ..data.collators import DataCollatorForReactivity
+from ..data.readers.packed_files import check_count
+from ..tokenization import KEPT_ENDS
 from .arguments import DataArguments
 from .metrics import is_measured
 from .tasks import FineTuneTask
@@ -19,27 +22,58 @@ from .tasks import FineTuneTask
 # Which RNAs are taken by the signal-to-noise ratios of their profiles; the loss counts a profile by the same limit.
 PROFILES = ("all", "good", "dirty", "low_quality")
 
+SPLITS = ("similarity", "random")
 
-def load_splits(arguments: DataArguments, task: FineTuneTask, seed: int) -> dict[str, Any]:
+
+def check_data_arguments(arguments: DataArguments) -> None:
+    """Refuse wrong options, and those that contradict each other."""
+    check_profiles(arguments.profiles)
+    if not arguments.train_file:
+        raise ValueError("train_file is missing: name the training data")
+    for name, choices in (("split", SPLITS), ("keep", KEPT_ENDS)):
+        if getattr(arguments, name) not in choices:
+            raise ValueError(f"{name} is {getattr(arguments, name)!r}: choose one of {', '.join(choices)}")
+    for name in ("truncate", "pad_to_multiple_of"):
+        if getattr(arguments, name) < 0:
+            raise ValueError(f"{name} is {getattr(arguments, name)}: it must be a number of nucleotides, or 0 for none")
+    if arguments.folds < 0 or arguments.folds == 1:
+        raise ValueError(f"folds is {arguments.folds}: a cross-validation has 2 at least; 0 is for none")
+    if not 0 <= arguments.fold <= arguments.folds:
+        raise ValueError(f"fold is {arguments.fold}: choose one from 1 to folds ({arguments.folds}), or 0 for all")
+    if arguments.folds and arguments.validation_file:
+        raise ValueError(
+            "folds and validation_file are both set: folds are parts of train_file, so leave one of them out"
+        )
+
+
+def load_splits(arguments: DataArguments, task: FineTuneTask, config: Any, seed: int) -> dict[str, Any]:
     """Read the data sets: `train`, `validation` and, if named, `test`.
 
     The validation set is drawn before the choice of lengths and profiles, so runs on the same file with the same seed
     and fraction hold out the same RNAs, whatever they choose.
-    """
-    from ..data.cluster_split import split_by_similarity
 
-    train = load_labelled(arguments.train_file, arguments.data_format, task)
+    Args:
+        arguments: what to read.
+        task: what for.
+        config: of the model, which may name the labels.
+        seed: of what is set aside.
+    """
+    names = getattr(config, task.label_names) if task.label_names else None
+
+    def load(file: str) -> Any:
+        return load_labelled(file, arguments, task, names)
+
+    train = load(arguments.train_file)
     lengths = np.array([len(sequence) for sequence in train["sequence"]])
     fits = (lengths >= arguments.min_length) & ((lengths <= arguments.max_length) | (arguments.max_length == 0))
     fits &= choose_profiles(train, arguments.profiles, arguments.train_file)
     splits = {}
     if arguments.validation_file:
-        splits["validation"] = load_labelled(arguments.validation_file, arguments.data_format, task)
+        splits["validation"] = load(arguments.validation_file)
     else:
-        fractions = {"train": 1 - arguments.validation_fraction, "validation": arguments.validation_fraction}
-        rows = split_by_similarity(train, fractions, seed)
-        splits["validation"] = train.select(rows["validation"])
-        fits[rows["validation"]] = False
+        rows = rows_to_hold_out(train, arguments, seed)
+        splits["validation"] = train.select(rows)
+        fits[rows] = False
     if not fits.any():
         longest = f"to {arguments.max_length} nt" if arguments.max_length else "nt or more"
         raise ValueError(
@@ -48,8 +82,40 @@ def load_splits(arguments: DataArguments, task: FineTuneTask, seed: int) -> dict
         )
     splits["train"] = train.select(np.flatnonzero(fits))
     if arguments.test_file:
-        splits["test"] = load_labelled(arguments.test_file, arguments.data_format, task)
+        splits["test"] = load(arguments.test_file)
+    if arguments.truncate:
+        ends = {"length": arguments.truncate, "keep": arguments.keep}
+        splits = {name: split.map(truncated, fn_kwargs=ends, desc="truncate") for name, split in splits.items()}
     return splits
+
+
+def rows_to_hold_out(dataset: Any, arguments: DataArguments, seed: int) -> np.ndarray:
+    """Draw the validation set, or the fold that is one.
+
+    Args:
+        dataset: with a column `sequence`.
+        arguments: `split`, and `folds` and `fold` or `validation_fraction`.
+        seed: which of the many such draws; the folds of one seed share no RNA and are all RNAs together.
+
+    Returns:
+        Sorted row numbers.
+    """
+    from ..data.cluster_split import split_by_similarity
+
+    if arguments.folds:
+        fractions = {str(fold): 1 / arguments.folds for fold in range(1, arguments.folds + 1)}
+        wanted = str(arguments.fold)
+    else:
+        fractions = {"train": 1 - arguments.validation_fraction, "validation": arguments.validation_fraction}
+        wanted = "validation"
+    if arguments.split == "similarity":
+        return split_by_similarity(dataset, fractions, seed)[wanted]
+    ends = np.round(np.cumsum(list(fractions.values())) * len(dataset)).astype(int)
+    parts = np.split(np.random.default_rng(seed).permutation(len(dataset)), ends[:-1])
+    rows = np.sort(parts[list(fractions).index(wanted)])
+    if not len(rows):
+        raise ValueError(f"{arguments.train_file} holds {len(dataset)} RNAs, too few to set some of them aside")
+    return rows
 
 
 def find_files(file: str) -> list[Path]:
@@ -65,9 +131,21 @@ def find_files(file: str) -> list[Path]:
     return paths
 
 
-def load_labelled(file: str, data_format: str, task: FineTuneTask) -> Any:
-    """Read one file into a `datasets.Dataset` with the task's columns."""
-    dataset = task.prepare(load_table(file, data_format))
+def load_labelled(file: str, arguments: DataArguments, task: FineTuneTask, names: Sequence[str] | None) -> Any:
+    """Read one file into a `datasets.Dataset` with the task's columns.
+
+    Args:
+        file: as `DataArguments.train_file`.
+        arguments: how to read it.
+        task: says which columns there must be.
+        names: of an RNA's labels, if their number is fixed.
+    """
+    options = {"compartments": names, "round_labels": arguments.round_labels} if names else {}
+    dataset = load_table(file, arguments.data_format, **options)
+    try:
+        dataset = task.prepare(dataset)
+    except ValueError as error:
+        raise ValueError(f"{file}, {error}") from error
     missing = [column for column in task.columns if column not in dataset.column_names]
     if missing:
         raise ValueError(f"{file} lacks the column {missing[0]!r}; it has {', '.join(dataset.column_names)}")
@@ -75,11 +153,20 @@ def load_labelled(file: str, data_format: str, task: FineTuneTask) -> Any:
         # It stops at the first, mostly.
         if not any(is_measured(np.asarray(values, dtype=float)).any() for values in dataset[column]):
             raise ValueError(f"{file}: no entry of {column} was measured, all are NaN or -100: nothing to learn from")
+    if names:
+        for row, labels in enumerate(dataset["labels"], start=1):
+            check_count(f"{file}, row {row}", "labels", len(labels), len(names), f"one for each of {', '.join(names)}")
     return dataset
 
 
-def load_table(file: str, data_format: str) -> Any:
-    """Read one file into a `datasets.Dataset` with the columns that it has."""
+def load_table(file: str, data_format: str, **localisation: Any) -> Any:
+    """Read one file into a `datasets.Dataset` with the columns that it has.
+
+    Args:
+        file: as `DataArguments.train_file`.
+        data_format: as `DataArguments.data_format`.
+        **localisation: options of `read_cefra` and `read_localisation`.
+    """
     from datasets import load_dataset
 
     from ..data import readers
@@ -98,6 +185,8 @@ def load_table(file: str, data_format: str) -> Any:
         "structures": readers.read_secondary_structures,
         "rna3d": readers.read_rna3d,
         "fasta": readers.read_fasta,
+        "cefra": partial(readers.read_cefra, **localisation),
+        "localisation": partial(readers.read_localisation, **localisation),
     }
     if data_format not in functions:
         raise ValueError(f"data_format is {data_format!r}: choose table or one of {', '.join(functions)}")
@@ -129,6 +218,18 @@ def choose_profiles(dataset: Any, profiles: str, file: str) -> np.ndarray:
     is_good = ratios >= DataCollatorForReactivity.min_signal_to_noise  # NaN, for a profile that is missing, is not
     number = is_good.sum(1)
     return {"good": number == ratios.shape[1], "dirty": number > 0, "low_quality": number == 0}[profiles]
+
+
+def truncated(example: dict[str, Any], length: int, keep: str) -> dict[str, Any]:
+    """Return the first nucleotides of an example, or the last, and what belongs to them.
+
+    Args:
+        example: with `sequence`.
+        length: nucleotides to leave, at most.
+        keep: "5prime" or "3prime".
+    """
+    start = max(len(example["sequence"]) - length, 0) if keep == "3prime" else 0
+    return window(example, start, start + length)
 
 
 class Augmented:

@@ -8,6 +8,8 @@
 | `read_rdat` | RDAT of the RNA Mapping Database | reactivity to the file's modifier |
 | `read_openvaccine` | OpenVaccine `train.json`, `test.json` | reactivity and four kinds of degradation |
 | `read_secondary_structures` | CT, BPSEQ, dot-bracket | base pairs |
+| `read_cefra` | RNATracker's three lines a record (CeFra-seq) | part of the RNA in each compartment |
+| `read_localisation` | CSV, or FASTA and CSV | part of the RNA in each compartment |
 | `read_rna3d` | Stanford RNA 3D Folding `*_sequences.csv`, `*_labels.csv` | C1' coordinates |
 
 All of them keep the letters of a sequence as they are written (case, T or U), and raise one line that names file, line
@@ -20,14 +22,18 @@ is read anew. With `streaming=True` the same records come as an `IterableDataset
 from .coordinates import read_rna3d
 from .degradation import OPENVACCINE_TARGETS, read_openvaccine
 from .fasta import read_fasta
+from .localisation import CEFRA_COMPARTMENTS, read_cefra, read_localisation
 from .rdat import read_rdat
 from .reactivity import EXPERIMENT_TYPES, read_ribonanza, read_ribonanza_test
 from .structures import read_secondary_structures
 
 __all__ = [
+    "CEFRA_COMPARTMENTS",
     "EXPERIMENT_TYPES",
     "OPENVACCINE_TARGETS",
+    "read_cefra",
     "read_fasta",
+    "read_localisation",
     "read_openvaccine",
     "read_rdat",
     "read_ribonanza",

@@ -65,8 +65,8 @@ class PredictionTask(ABC):
         """Return columns that rows have for the picture only, not for the file of predictions."""
         return {}
 
-    def explain_length(self, length: int) -> str | None:
-        """Return why an RNA of this length, in nucleotides, cannot be predicted with these options, or None."""
+    def explain_length(self, length: int, config: Any) -> str | None:
+        """Return why an RNA of this length, in nucleotides, is not for this model and these options, or None."""
         return None
 
     def forward(self, model: Any, input_ids: Tensor, attention_mask: Tensor | None) -> Any:

@@ -59,7 +59,7 @@ class TertiaryStructureTask(PredictionTask):
     def columns(self, config: Any) -> dict[str, Kind]:
         return {"sample": "index", "x": "numbers", "y": "numbers", "z": "numbers"}
 
-    def explain_length(self, length: int) -> str | None:
+    def explain_length(self, length: int, config: Any) -> str | None:
         if self.pdb and length > PDB_MAX_RESIDUES:
             return f"{length:,} nt do not fit into a PDB file, which holds {PDB_MAX_RESIDUES:,}; leave out --pdb"
         return None

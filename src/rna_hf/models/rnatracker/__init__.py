@@ -1,0 +1,17 @@
+from .configuration_rnatracker import RnaTrackerConfig
+from .modeling_rnatracker import (
+    RnaTrackerForLocalisation,
+    RnaTrackerForSequenceClassification,
+    RnaTrackerModel,
+    RnaTrackerPreTrainedModel,
+    attention_windows,
+)
+
+__all__ = [
+    "RnaTrackerConfig",
+    "RnaTrackerForLocalisation",
+    "RnaTrackerForSequenceClassification",
+    "RnaTrackerModel",
+    "RnaTrackerPreTrainedModel",
+    "attention_windows",
+]

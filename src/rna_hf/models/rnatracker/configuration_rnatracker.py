@@ -1,0 +1,103 @@
+"""Configuration of RNATracker."""
+
+import dataclasses
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+from ..loader_file import LoaderFileMixin
+
+
+@strict
+class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
+    """Sizes and behaviour of an RNATracker. The sizes are the original's; padding is masked, which it isn't there.
+
+    Source: Yan et al. 2019, "Prediction of mRNA subcellular localization using deep recurrent neural networks", in the
+    PyTorch re-implementation brianchiu123/RNATracker.
+
+    Args:
+        vocab_size: number of tokens; the `rnatracker` alphabet has 6 (G A U C <pad> N). Ids 0 to 3 are the channels
+            that the first convolution reads, each other id is a position without any.
+        hidden_size: channels that each convolution gives.
+        kernel_size: of each convolution, positions; there is no padding at its ends.
+        pool_size: positions that become one after each convolution; a rest shorter than that is dropped.
+        num_conv_layers: number of convolutions, each with its pool.
+        gru_hidden_size: width of the recurrent layer in each of its two directions.
+        attention_size: inner width of the attention that weighs the pooled positions.
+        hidden_dropout: probability of dropout after each pool.
+        mask_padding: True: padding is never seen; each sequence gives the same output alone, padded on either side and
+            in any batch. False: padding is read as positions without channels, as in the original, in which up to
+            99.9 % of the attention of a short transcript falls on its padding.
+        compartments: names of the places whose shares the localisation head predicts, in order.
+        pad_token_id: id of padding.
+    """
+
+    model_type = "rnatracker"
+    keys_to_ignore_at_inference = ["hidden_states", "attentions"]
+
+    vocab_size: int = 6
+    hidden_size: int = 32
+    kernel_size: int = 10
+    pool_size: int = 3
+    num_conv_layers: int = 2
+    gru_hidden_size: int = 32
+    attention_size: int = 50
+    hidden_dropout: float | int = 0.25
+    mask_padding: bool = True
+    compartments: list[str] = dataclasses.field(default_factory=lambda: ["Cytosol", "Insoluble", "Membrane", "Nuclear"])
+    pad_token_id: int | None = 4
+
+    @property
+    def window_size(self) -> int:
+        """Nucleotides that a pooled position sees before the recurrent layer: 45 by default."""
+        size = 1
+        for _ in range(self.num_conv_layers):
+            size = size * self.pool_size + self.kernel_size - 1
+        return size
+
+    @property
+    def window_stride(self) -> int:
+        """Nucleotides from one pooled position's window to the next one's: 9 by default."""
+        return self.pool_size**self.num_conv_layers
+
+    @property
+    def min_sequence_length(self) -> int:
+        """Nucleotides of the shortest sequence that can be read, which gives one pooled position: 45 by default.
+
+        The name `min_length` is taken: transformers refuses to save a configuration with it.
+        """
+        return self.window_size
+
+    def num_positions(self, length: int) -> int:
+        """Return how many pooled positions a sequence of `length` nucleotides has; 0 below `min_sequence_length`."""
+        return max(0, (length - self.window_size) // self.window_stride + 1)
+
+    def validate_sizes(self) -> None:
+        """Refuse sizes that the layers can't be built with."""
+        for name in (
+            "hidden_size",
+            "kernel_size",
+            "pool_size",
+            "num_conv_layers",
+            "gru_hidden_size",
+            "attention_size",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.vocab_size < 4:
+            raise ValueError(f"vocab_size is {self.vocab_size}: the nucleotides alone are 4")
+        if self.pad_token_id is not None and not 4 <= self.pad_token_id < self.vocab_size:
+            raise ValueError(
+                f"pad_token_id is {self.pad_token_id}: choose an id from 4, behind the nucleotides, to "
+                f"{self.vocab_size - 1}, below vocab_size, or None for no padding token"
+            )
+
+    def validate_rates(self) -> None:
+        """Refuse probabilities outside of [0, 1)."""
+        if not 0 <= self.hidden_dropout < 1:
+            raise ValueError(f"hidden_dropout is {self.hidden_dropout}: it must be at least 0 and below 1")
+
+    def validate_compartments(self) -> None:
+        """Refuse a distribution over fewer than two places, and repeated names."""
+        if len(self.compartments) < 2 or len(set(self.compartments)) != len(self.compartments):
+            raise ValueError(f"compartments are {self.compartments}: name at least two, each only once")

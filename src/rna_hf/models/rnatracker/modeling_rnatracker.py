@@ -1,0 +1,380 @@
+"""RNATracker: convolutions, a recurrent layer and attention that predict where in the cell an mRNA is found.
+
+Source: Yan et al. 2019, "Prediction of mRNA subcellular localization using deep recurrent neural networks", in the
+PyTorch re-implementation brianchiu123/RNATracker. With `mask_padding=False` every state equals that implementation's.
+"""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_utils import PreTrainedModel
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs
+from transformers.utils.generic import can_return_tuple
+
+from ...losses import masked_kl_divergence, problem_type_of, task_loss
+from ...outputs import LocalisationOutput, PooledModelOutput
+from .configuration_rnatracker import RnaTrackerConfig
+
+NUM_CHANNELS = 4
+"""The first ids of the `rnatracker` alphabet are the channels G, A, U and C, the original's order."""
+
+UNKNOWN_SHARE = 0.01
+"""A sequence with a larger share of unknown nucleotides (N) is warned about."""
+
+
+def attention_windows(
+    config: RnaTrackerConfig, length: int, padded_length: int | None = None, padding_side: str = "left"
+) -> Tensor:
+    """Return the stretch of a sequence that each of its attention weights stands for.
+
+    It is what the convolutions see at that position; the recurrent layer carries more from both sides.
+
+    Args:
+        config: of the model.
+        length: of the sequence as the model read it, nucleotides.
+        padded_length: length of its row of the batch, for a model that reads padding (`mask_padding=False`); by
+            default there is none. Without effect with `mask_padding`.
+        padding_side: "left" or "right", where that padding is.
+
+    Returns:
+        (P, 2), int64: start and end of each window in nucleotides, 0-based, the end not included, cut off at the ends
+        of the sequence; both are the same where a window holds padding only. `attentions[row, :P]` are the weights.
+
+    Raises:
+        ValueError: if the lengths or the side are impossible.
+
+    Example:
+        >>> attention_windows(RnaTrackerConfig(), 60).tolist()
+        [[0, 45], [9, 54]]
+    """
+    if padding_side not in ("left", "right"):
+        raise ValueError(f"padding_side is {padding_side!r}: choose left or right")
+    if config.mask_padding or padded_length is None:
+        padded_length = length
+    if length < 0 or padded_length < length:
+        raise ValueError(f"a sequence of {length} nucleotides can't be part of a row of {padded_length}")
+    before = padded_length - length if padding_side == "left" else 0
+    starts = torch.arange(config.num_positions(padded_length)) * config.window_stride - before
+    return torch.stack([starts, starts + config.window_size], dim=1).clamp(0, length)
+
+
+def _move_to_front(channels: Tensor, attention_mask: Tensor) -> tuple[Tensor, list[int]]:
+    """Close the gaps that padding leaves.
+
+    The pools take every third position, so that a sequence has to begin where its row does to be read as if alone.
+
+    Args:
+        channels: (B, 4, L).
+        attention_mask: (B, L), 0 at padding.
+
+    Returns:
+        (B, 4, longest), each row with its own positions first, and their number for each row.
+    """
+    is_padding = attention_mask == 0
+    lengths: list[int] = (~is_padding).sum(1).tolist()
+    if min(lengths) == is_padding.shape[1]:
+        return channels, lengths
+    order = is_padding.byte().argsort(dim=1, stable=True)[:, : max(lengths)]
+    return channels.gather(2, order[:, None].expand(-1, channels.shape[1], -1)), lengths
+
+
+def _warn_about_unknown(input_ids: Tensor, attention_mask: Tensor | None, pad_token_id: int | None) -> None:
+    """Warn once of the sequence with the largest share of unknown nucleotides, if that is above `UNKNOWN_SHARE`."""
+    is_unknown = input_ids >= NUM_CHANNELS
+    is_padding = torch.zeros_like(is_unknown) if pad_token_id is None else input_ids == pad_token_id
+    if attention_mask is not None:
+        is_padding = is_padding | (attention_mask == 0)
+    shares = (is_unknown & ~is_padding).sum(1) / (~is_padding).sum(1).clamp(min=1)
+    share, row = (value.item() for value in shares.max(0))
+    if share > UNKNOWN_SHARE:
+        number = int((shares > UNKNOWN_SHARE).sum())
+        warnings.warn(
+            f"row {row} of the batch (0-based) has {share:.1%} unknown nucleotides (N), which the model reads as "
+            f"nothing: take its prediction with care ({number} of {len(shares)} rows have more than "
+            f"{UNKNOWN_SHARE:.0%})",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+class RnaTrackerConvBlock(GradientCheckpointingLayer):
+    """Convolution, ReLU, maximum of neighbouring positions, dropout. Mirrors the original's `conv_block1` and 2."""
+
+    def __init__(self, config: RnaTrackerConfig, in_channels: int):
+        super().__init__()
+        # Without a bias, positions without channels stay without up to the recurrent layer.
+        self.conv = nn.Conv1d(in_channels, config.hidden_size, config.kernel_size, bias=False)
+        self.pool = nn.MaxPool1d(config.pool_size)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Return (B, H, (L - kernel + 1) // pool) of (B, C, L)."""
+        # The same as the pool of the ReLU, with fewer values to compute the ReLU of.
+        return self.dropout(nn.functional.relu(self.pool(self.conv(hidden_states))))
+
+
+class RnaTrackerAttentionPooling(nn.Module):
+    """The mean of the pooled positions' states, weighted by a score of each. Mirrors the original's `attention`."""
+
+    def __init__(self, config: RnaTrackerConfig):
+        super().__init__()
+        self.proj = nn.Linear(2 * config.gru_hidden_size, config.attention_size)
+        self.score = nn.Linear(config.attention_size, 1, bias=False)
+
+    def forward(self, hidden_states: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean (B, N) of states (B, P, N) and the weights (B, P), in float32, which sum to 1.
+
+        Args:
+            hidden_states: (B, P, N).
+            positions: (B, 1), number of positions of each row that get a weight, the first ones.
+        """
+        scores = self.score(torch.tanh(self.proj(hidden_states)))[..., 0].float()
+        is_missing = torch.arange(scores.shape[1], device=scores.device) >= positions
+        weights = scores.masked_fill(is_missing, -torch.inf).softmax(-1)
+        return torch.bmm(weights[:, None].to(hidden_states.dtype), hidden_states)[:, 0], weights
+
+
+class RnaTrackerPreTrainedModel(PreTrainedModel):
+    """Weights, initialisation and capabilities that all RNATracker models share."""
+
+    config: RnaTrackerConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["RnaTrackerConvBlock"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Initialise as the original does, that is with torch's defaults."""
+        if isinstance(module, (nn.Linear, nn.Conv1d)):
+            bound = 1 / math.sqrt(module.weight[0].numel())
+        elif isinstance(module, nn.GRU):
+            bound = 1 / math.sqrt(module.hidden_size)
+        else:
+            return
+        for parameter in module.parameters(recurse=False):
+            init.uniform_(parameter, -bound, bound)
+
+
+class RnaTrackerModel(RnaTrackerPreTrainedModel):
+    """RNATracker without a head: a state for each pooled position, and one for the whole sequence."""
+
+    def __init__(self, config: RnaTrackerConfig):
+        super().__init__(config)
+        widths = [NUM_CHANNELS] + [config.hidden_size] * (config.num_conv_layers - 1)
+        self.blocks = nn.ModuleList(RnaTrackerConvBlock(config, width) for width in widths)
+        self.forward_gru = nn.GRU(config.hidden_size, config.gru_hidden_size, batch_first=True)
+        self.backward_gru = nn.GRU(config.hidden_size, config.gru_hidden_size, batch_first=True)
+        self.attention = RnaTrackerAttentionPooling(config)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> PooledModelOutput:
+        """Run the model.
+
+        In evaluation mode, a sequence of which more than 1 % are unknown nucleotides (N) brings a warning.
+
+        Args:
+            input_ids: (B, L), nucleotides as ids of the `rnatracker` alphabet.
+            attention_mask: (B, L), non-zero at nucleotides and 0 at padding, of any dtype; read, never written to.
+                None means that nothing is padded.
+            inputs_embeds: (B, L, 4), in place of `input_ids`: the channels G, A, U and C, one of them 1 at a
+                nucleotide; for gradients with respect to the input.
+            **kwargs: `output_attentions` also returns the weight of each pooled position, `output_hidden_states` the
+                states after each convolution and after the recurrent layer; by default as the configuration says.
+
+        Raises:
+            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, if shapes don't fit, or if a
+                sequence is shorter than `config.min_sequence_length` (with `mask_padding=False`, with its padding).
+        """
+        wants_weights, wants_states = (
+            getattr(self.config, name) if kwargs.get(name) is None else kwargs[name]
+            for name in ("output_attentions", "output_hidden_states")
+        )
+        hidden_states, lengths = self._read(input_ids, attention_mask, inputs_embeds)
+        positions = torch.tensor([[self.config.num_positions(n)] for n in lengths], device=hidden_states.device)
+
+        all_hidden_states: tuple[Tensor, ...] = ()
+        for block in self.blocks:
+            hidden_states = block(hidden_states)
+            if wants_states:
+                all_hidden_states += (hidden_states.transpose(1, 2),)
+        recurrent = self._run_gru(hidden_states.transpose(1, 2), positions)
+        last_hidden_state = nn.functional.relu(recurrent)
+        pooled, weights = self.attention(last_hidden_state, positions)
+        return PooledModelOutput(
+            last_hidden_state=last_hidden_state,
+            pooler_output=pooled,
+            hidden_states=(*all_hidden_states, recurrent) if wants_states else None,
+            attentions=weights if wants_weights else None,
+        )
+
+    def _read(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None
+    ) -> tuple[Tensor, list[int]]:
+        """Check the inputs; return their channels (B, 4, L) and how many of the L positions count, row by row."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if input_ids is not None and input_ids.dim() != 2:
+            raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}: (batch, length) is needed")
+        if inputs_embeds is not None and (inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != NUM_CHANNELS):
+            raise ValueError(
+                f"inputs_embeds has shape {tuple(inputs_embeds.shape)}: (batch, length, {NUM_CHANNELS}) is needed"
+            )
+        if input_ids is not None:
+            ids = torch.arange(NUM_CHANNELS, device=input_ids.device)
+            channels = input_ids[:, None] == ids[:, None]
+        else:
+            channels = inputs_embeds.transpose(1, 2)  # type: ignore[union-attr]  # not None, as checked above
+        channels = channels.to(self.dtype)
+        shape = (len(channels), channels.shape[2])
+        if 0 in shape:
+            raise ValueError(f"the inputs are empty, of shape {shape}: at least one nucleotide is needed")
+        if attention_mask is not None and attention_mask.shape != shape:
+            raise ValueError(
+                f"attention_mask has shape {tuple(attention_mask.shape)}: {shape} is needed, "
+                "one entry for each input position"
+            )
+        if input_ids is not None and not self.training:
+            _warn_about_unknown(input_ids, attention_mask, self.config.pad_token_id)
+        lengths = [shape[1]] * shape[0]
+        if attention_mask is not None and self.config.mask_padding:
+            channels, lengths = _move_to_front(channels, attention_mask)
+        elif attention_mask is not None:
+            channels = channels * (attention_mask != 0)[:, None]
+        self._check_lengths(lengths)
+        return channels, lengths
+
+    def _check_lengths(self, lengths: list[int]) -> None:
+        """Refuse rows that are too short for a single pooled position."""
+        shortest = self.config.min_sequence_length
+        if min(lengths) >= shortest:
+            return
+        row = lengths.index(min(lengths))
+        remedy = "leave it out" if self.config.mask_padding else f"pad the batch to {shortest} positions or more"
+        raise ValueError(
+            f"row {row} of the batch (0-based) has {lengths[row]} nucleotides, and the shortest that this model reads "
+            f"has {shortest}: {remedy}"
+        )
+
+    def _run_gru(self, hidden_states: Tensor, positions: Tensor) -> Tensor:
+        """Run the recurrent layer in both directions over each row's own positions.
+
+        Packed sequences would do the same, but on a CPU their gradient takes time with the square of the length.
+
+        Args:
+            hidden_states: (B, P, H).
+            positions: (B, 1), number of positions of each row, the first ones.
+
+        Returns:
+            (B, P, N), both directions side by side; 0 at positions that are none of the row's own.
+        """
+        places = torch.arange(hidden_states.shape[1], device=positions.device)
+        # Back to front: applied twice, it changes nothing.
+        reverse = torch.where(places < positions, positions - 1 - places, places)[..., None]
+        forward = self.forward_gru(hidden_states)[0]
+        backward = self.backward_gru(hidden_states.gather(1, reverse.expand_as(hidden_states)))[0]
+        states = torch.cat([forward, backward.gather(1, reverse.expand_as(backward))], dim=-1)
+        return states.masked_fill((places >= positions)[..., None], 0.0)
+
+
+class RnaTrackerForLocalisation(RnaTrackerPreTrainedModel):
+    """RNATracker with a linear head for the shares of an mRNA that are found in each of several compartments."""
+
+    def __init__(self, config: RnaTrackerConfig):
+        super().__init__(config)
+        self.model = RnaTrackerModel(config)
+        self.head = nn.Linear(2 * config.gru_hidden_size, len(config.compartments))
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> LocalisationOutput:
+        """Predict localisation.
+
+        Args:
+            input_ids: see `RnaTrackerModel.forward`.
+            attention_mask: see `RnaTrackerModel.forward`.
+            inputs_embeds: see `RnaTrackerModel.forward`.
+            labels: (B, compartments), shares that sum to 1, in the order of `config.compartments`; a row with NaN or
+                -100 doesn't count.
+            **kwargs: `output_attentions` and `output_hidden_states` as in `RnaTrackerModel.forward`;
+                `num_items_in_batch` is the number of labels (compartments times labelled rows) over all accumulated
+                batches, as the Trainer counts them; by default the loss is the mean over this batch's labelled rows.
+
+        Returns:
+            `LocalisationOutput`; the loss is `rna_hf.losses.masked_kl_divergence`.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self.model(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
+        logits = self.head(outputs.pooler_output)
+        return LocalisationOutput(
+            loss=None if labels is None else masked_kl_divergence(logits, labels, num_items),
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class RnaTrackerForSequenceClassification(RnaTrackerPreTrainedModel):
+    """RNATracker with a head for one set of labels a sequence.
+
+    Without a problem type in the configuration, it is "regression" for one label and "single_label_classification" for
+    several; it is never guessed from a batch.
+    """
+
+    def __init__(self, config: RnaTrackerConfig):
+        super().__init__(config)
+        self.num_labels = int(config.num_labels or 1)
+        self.problem_type = problem_type_of(config)
+        self.model = RnaTrackerModel(config)
+        self.head = nn.Linear(2 * config.gru_hidden_size, self.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> SequenceClassifierOutput:
+        """Return logits (B, labels).
+
+        Args:
+            input_ids: see `RnaTrackerModel.forward`.
+            attention_mask: see `RnaTrackerModel.forward`.
+            inputs_embeds: see `RnaTrackerModel.forward`.
+            labels: (B,) classes, or (B, labels) numbers, by `config.problem_type`; see `rna_hf.losses.task_loss`.
+            **kwargs: see `RnaTrackerForLocalisation.forward`; `num_items_in_batch` is the number of known labels.
+        """
+        num_items = kwargs.pop("num_items_in_batch", None)
+        outputs = self.model(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
+        logits = self.head(outputs.pooler_output)
+        if labels is not None and labels.shape == (len(logits),) and self.num_labels == 1:
+            labels = labels[:, None]
+        return SequenceClassifierOutput(
+            loss=None if labels is None else task_loss(logits, labels, self.problem_type, num_items),
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )

@@ -1,0 +1,218 @@
+"""`predict localisation`: where in the cell an mRNA is found, and which stretches of it the model looks at."""
+
+import csv
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from ...atomic_files import replacing
+from ...models.rnatracker import attention_windows
+from ...motifs import KmerCounts, rank_motifs, shuffle_dinucleotides
+from .base import Kind, PredictionTask, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DEFAULT_WINDOWS = 5
+MAX_WINDOWS = 100
+WINDOWS_FILE = "attention_windows.csv"
+MOTIFS_FILE = "motifs.csv"
+
+_WINDOW_COLUMNS = ("rank", "start", "end", "sequence", "weight", "relative_weight")
+# A larger background makes the test of a motif sharper, slowly: the windows themselves are no more than before.
+_SHUFFLES = 4
+_SEED = 0
+_ROUNDING = 1e-5
+
+
+@dataclass(frozen=True)
+class LocalisationTask(PredictionTask):
+    """Share of an mRNA in each compartment of the cell, 0 to 1, one column for each of `config.compartments`.
+
+    Each mRNA is read whole and as if it were alone, also by a model that reads padding (`config.mask_padding` off): one
+    that was trained with padding to a fixed length predicts something else with it than without.
+
+    Also writes the windows with the most attention to `attention_windows.csv`, see `strongest_windows`. Columns: `id`,
+    `rank` (1 is the strongest of the RNA), `start` and `end` (nucleotides, 0-based, the end not included), `sequence`
+    of the window as read, `weight` (all weights of an RNA sum to 1) and `relative_weight` (1 is the mean of the RNA's
+    windows; the one to compare RNAs of different length by).
+
+    Of two or more RNAs, the 6-mers of these windows are compared with two backgrounds in `motifs.csv`, see
+    `rna_hf.motifs`: `shuffled`, the same windows shuffled so that pairs of neighbours stay, which tells a motif from
+    mere composition; and `elsewhere`, windows of the same RNAs that overlap none of these, which tells what the model
+    looks at from what is common in such RNAs. A motif that says something stands out against both.
+
+    Attributes:
+        num_windows: windows in the table for each RNA, at most, 1 to 100.
+    """
+
+    name = "localisation"
+    unit = "share of the RNA in each compartment, 0 to 1; they sum to 1"
+    plot_file = "localisation.png"
+    can_flip = False
+
+    num_windows: int = DEFAULT_WINDOWS
+
+    def __post_init__(self) -> None:
+        is_whole = isinstance(self.num_windows, int) and not isinstance(self.num_windows, bool)
+        if not is_whole or not 1 <= self.num_windows <= MAX_WINDOWS:
+            raise ValueError(f"num_windows must be a whole number from 1 to {MAX_WINDOWS}, got {self.num_windows!r}")
+
+    def auto_class(self) -> Any:
+        from ...auto import AutoModelForLocalisation
+
+        return AutoModelForLocalisation
+
+    def columns(self, config: Any) -> dict[str, Kind]:
+        return dict.fromkeys(config.compartments, "number")
+
+    def plot_columns(self) -> dict[str, Kind]:
+        return {"attention": "numbers"}
+
+    def explain_length(self, length: int, config: Any) -> str | None:
+        if length < config.min_sequence_length:
+            return f"{length:,} nt are too short for this model, which reads {config.min_sequence_length:,} nt or more"
+        return None
+
+    def forward(self, model: Any, input_ids: Tensor, attention_mask: Tensor | None) -> Any:
+        return model(input_ids=input_ids, attention_mask=attention_mask, output_attentions=True)
+
+    def values(self, outputs: Any, keep: Tensor) -> list[np.ndarray]:
+        """Return for each sequence its shares, and behind them its row of attention weights; see the base class."""
+        shares = outputs.logits.float().softmax(-1).cpu().numpy()
+        attentions = outputs.attentions.float().cpu().numpy()
+        return list(np.concatenate([shares, attentions], axis=1))
+
+    def rows(self, values: np.ndarray, sequence: str, config: Any) -> list[Row]:
+        shares, attention = np.split(values, [len(config.compartments)])
+        # A row of a batch has as many weights as its longest sequence needs.
+        attention = attention[: config.num_positions(len(sequence))]
+        return [{**dict(zip(config.compartments, shares.tolist(), strict=True)), "attention": attention}]
+
+    def describe_windows(self, attention: np.ndarray, sequence: str, config: Any) -> list[Row]:
+        """Return the windows of an RNA's table, the strongest first, under its columns' names without `id`."""
+        windows = attention_windows(config, len(sequence)).numpy()
+        described = []
+        for rank, index in enumerate(strongest_windows(attention, windows, self.num_windows), start=1):
+            start, end = windows[index].tolist()
+            weight = float(attention[index])
+            values = (rank, start, end, sequence[start:end], weight, weight * len(attention))
+            described.append(dict(zip(_WINDOW_COLUMNS, values, strict=True)))
+        return described
+
+    def plot(self, rows: Sequence[Row], config: Any, path: Path, title: str) -> None:
+        from ...plots import plot_localisation
+
+        drawn = []
+        for row in rows:
+            windows = attention_windows(config, len(row["sequence"])).numpy()
+            strongest = strongest_windows(np.asarray(row["attention"]), windows, self.num_windows)
+            drawn.append({**row, "windows": windows, "strongest": strongest})
+        plot_localisation(drawn, config.compartments, path, title)
+
+    def file_names(self, ids: Iterable[str], config: Any) -> list[str]:
+        has_two = len(list(islice(ids, 2))) == 2
+        return [WINDOWS_FILE, MOTIFS_FILE] if has_two else [WINDOWS_FILE]
+
+    def write_files(self, tables: Callable[[], Iterator["pa.Table"]], config: Any, folder: Path) -> None:
+        motifs = _Motifs()
+        num_rnas = 0
+        with replacing(folder / WINDOWS_FILE) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["id", *_WINDOW_COLUMNS])
+            for table in tables():
+                for row in table.select(["id", "sequence", "attention"]).to_pylist():
+                    num_rnas += 1
+                    attention = np.array(row["attention"], dtype=np.float32)
+                    chosen = self.describe_windows(attention, row["sequence"], config)
+                    writer.writerows([row["id"], *map(_as_text, window.values())] for window in chosen)
+                    motifs.add(row["sequence"], attention_windows(config, len(row["sequence"])).numpy(), chosen)
+        if num_rnas > 1:
+            motifs.write(folder / MOTIFS_FILE)
+
+
+def strongest_windows(weights: np.ndarray, windows: np.ndarray, count: int) -> list[int]:
+    """Choose the windows with the most attention; of windows that overlap, the strongest one alone.
+
+    Args:
+        weights: (P,), attention.
+        windows: (P, 2), start and end of each weight's window, nucleotides, the end not included.
+        count: how many to choose at most.
+
+    Returns:
+        Indices, the strongest first; of equal weights the first. Only windows with at least the mean weight are chosen,
+        so that there may be fewer.
+    """
+    # The mean of equal weights may be rounded up.
+    left = np.where(weights >= weights.mean() * (1 - _ROUNDING), weights, -1.0)
+    chosen: list[int] = []
+    while len(chosen) < count and left.max() >= 0:
+        index = int(np.argmax(left))
+        chosen.append(index)
+        left[_overlap(windows, windows[index])] = -1.0
+    return chosen
+
+
+def windows_elsewhere(windows: np.ndarray, chosen: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Return windows (N, 2), in order, that overlap neither a chosen one nor each other.
+
+    Args:
+        windows: (P, 2), start and end, nucleotides, the end not included.
+        chosen: start and end of each chosen window.
+    """
+    is_free = np.ones(len(windows), dtype=bool)
+    for window in chosen:
+        is_free &= ~_overlap(windows, window)
+    elsewhere: list[int] = []
+    for index in np.flatnonzero(is_free).tolist():
+        if not elsewhere or windows[index, 0] >= windows[elsewhere[-1], 1]:
+            elsewhere.append(index)
+    return windows[elsewhere]
+
+
+def _overlap(windows: np.ndarray, one: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return (P,), which windows share a nucleotide with one of them."""
+    return (windows[:, 0] < one[1]) & (one[0] < windows[:, 1])
+
+
+def _as_text(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+class _Motifs:
+    """The k-mers in the strongest windows of RNAs, and in their backgrounds, collected RNA by RNA."""
+
+    def __init__(self) -> None:
+        self._counts = KmerCounts()
+        self._backgrounds = {"shuffled": KmerCounts(), "elsewhere": KmerCounts()}
+        self._generator = random.Random(_SEED)
+
+    def add(self, sequence: str, windows: np.ndarray, chosen: Sequence[Row]) -> None:
+        """Count an RNA's windows.
+
+        Args:
+            sequence: of the RNA.
+            windows: (P, 2), all of its windows.
+            chosen: the strongest, from `LocalisationTask.describe_windows`.
+        """
+        letters = sequence.upper().replace("T", "U")  # or a shuffle would keep the case of neighbours as well
+        places = [(window["start"], window["end"]) for window in chosen]
+        stretches = [letters[start:end] for start, end in places]
+        self._counts.add(stretches)
+        self._backgrounds["shuffled"].add(shuffle_dinucleotides(one, self._generator) for one in stretches * _SHUFFLES)
+        elsewhere = windows_elsewhere(windows, places)
+        self._backgrounds["elsewhere"].add(letters[start:end] for start, end in elsewhere)
+
+    def write(self, path: Path) -> None:
+        """Write the table, see `rna_hf.motifs.rank_motifs`; what is not known is left empty."""
+        columns = rank_motifs(self._counts, self._backgrounds)
+        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(map(_as_text, row) for row in zip(*columns.values(), strict=True))

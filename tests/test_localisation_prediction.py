@@ -1,0 +1,277 @@
+"""`predict localisation` and `pipeline("rna-localisation")`: the model's own numbers, and the files beside them."""
+
+import csv
+import json
+import os
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from test_prediction import interrupt, write_fasta
+from test_prediction_tasks import raise_interrupt, read_all
+from transformers import pipeline
+
+from rna_hf import RnaTrackerConfig, RnaTrackerForLocalisation, memory, plots
+from rna_hf.models.rnatracker import attention_windows
+from rna_hf.pipelines import LocalisationPipeline
+from rna_hf.prediction import chunks, make_batches, predict
+from rna_hf.prediction.predictor import find_linear_length
+from rna_hf.prediction.tasks.localisation import LocalisationTask, strongest_windows, windows_elsewhere
+from rna_hf.tokenization import RnaTokenizerFast
+
+COMPARTMENTS = ["Cytosol", "Insoluble", "Membrane", "Nuclear"]
+MOTIF, OTHER_MOTIF = "UGUAAAUA", "GGACUCGG"
+
+
+def random_rnas(lengths, letters="ACGU"):
+    generator = np.random.default_rng(0)
+    return [(f"r{index}", "".join(generator.choice(list(letters), length))) for index, length in enumerate(lengths)]
+
+
+RNAS = random_rnas([60, 45, 300, 60, 151, 700], "ACGUacgtN")
+
+
+def save_tiny(folder, **options):
+    """Save a small random model whose shares and attention differ from one sequence to the next."""
+    torch.manual_seed(0)
+    model = RnaTrackerForLocalisation(RnaTrackerConfig(hidden_size=8, gru_hidden_size=4, attention_size=4, **options))
+    model.head.weight.data *= 20
+    model.model.attention.score.weight.data *= 50
+    model.save_pretrained(folder)
+    RnaTokenizerFast(alphabet="rnatracker").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """One that masks its padding, and one that reads it, as the original does."""
+    root = tmp_path_factory.mktemp("localisation")
+    return {mask: save_tiny(root / str(mask), mask_padding=mask) for mask in (True, False)}
+
+
+@pytest.fixture(scope="session")
+def tiny(checkpoints):
+    return checkpoints[True]
+
+
+def run_model(checkpoint, sequence):
+    """The shares and the attention of one sequence alone."""
+    model = RnaTrackerForLocalisation.from_pretrained(checkpoint).eval()
+    encoded = RnaTokenizerFast.from_pretrained(checkpoint)(sequence, return_tensors="pt")
+    with torch.inference_mode():
+        outputs = model(input_ids=encoded.input_ids, output_attentions=True)
+    return outputs.logits[0].softmax(-1).numpy(), outputs.attentions[0].numpy()
+
+
+def read_table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*unknown nucleotides:UserWarning")
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 2000])
+@pytest.mark.parametrize("mask", [True, False])
+def test_rows_are_the_models_own_numbers(mask, batch_tokens, checkpoints, tmp_path):
+    path = predict(RNAS, tmp_path, task="localisation", model=checkpoints[mask], batch_tokens=batch_tokens, plot_rows=0)
+    rows = pq.read_table(path).to_pylist()
+    assert [(row["id"], row["sequence"]) for row in rows] == RNAS
+    assert json.loads(pq.read_schema(path).metadata[b"rna_hf"])["task"] == "localisation"
+    windows = read_table(tmp_path / "attention_windows.csv")
+    spread = []
+    for row in rows:
+        assert list(row) == ["id", "sequence", *COMPARTMENTS]
+        shares, attention = run_model(checkpoints[mask], row["sequence"])
+        found = [row[name] for name in COMPARTMENTS]
+        spread.append(found)
+        np.testing.assert_allclose(found, shares, atol=2e-5)
+        assert sum(found) == pytest.approx(1, abs=1e-5)
+        own = [window for window in windows if window["id"] == row["id"]]
+        assert [int(window["rank"]) for window in own] == list(range(1, len(own) + 1))
+        assert 1 <= len(own) <= 5
+        for window in own:
+            start, end = int(window["start"]), int(window["end"])
+            assert end - start == 45
+            assert window["sequence"] == row["sequence"][start:end]
+            assert float(window["weight"]) == pytest.approx(attention[start // 9], abs=2e-5)
+            assert float(window["relative_weight"]) == pytest.approx(attention[start // 9] * len(attention), rel=1e-3)
+        assert float(own[0]["weight"]) == pytest.approx(attention.max(), abs=2e-5)
+    assert np.std(spread, axis=0).max() > 0.01  # equal rows would hide a mix-up
+
+
+def test_output_folder(tiny, tmp_path):
+    predict(RNAS, tmp_path / "many", task="localisation", model=tiny)
+    names = ["attention_windows.csv", "localisation.png", "motifs.csv", "predictions.parquet", "run.json"]
+    assert sorted(os.listdir(tmp_path / "many")) == names
+    assert (tmp_path / "many" / "localisation.png").read_bytes().startswith(b"\x89PNG")
+    predict(RNAS[0][1], tmp_path / "one", task="localisation", model=tiny, plot_rows=0, num_windows=1)
+    assert sorted(os.listdir(tmp_path / "one")) == ["attention_windows.csv", "predictions.parquet", "run.json"]
+    assert len(read_table(tmp_path / "one" / "attention_windows.csv")) == 1
+
+
+def test_too_short_for_the_model(tiny, tmp_path):
+    rnas = [("short", "A" * 44), *RNAS[:2]]
+    with pytest.raises(ValueError, match=r"\(id 'short'\): 44 nt are too short for this model, which reads 45 nt or m"):
+        predict(rnas, task="localisation", model=tiny)
+    path = predict(rnas, tmp_path, task="localisation", model=tiny, skip_invalid=True, plot_rows=0)
+    assert pq.read_table(path)["id"].to_pylist() == ["r0", "r1"]
+    assert "44 nt are too short" in (tmp_path / "skipped.tsv").read_text()
+
+
+def test_long_transcripts_are_predicted_whole(tiny, tmp_path):
+    ((_, sequence),) = rnas = random_rnas([205_000])
+    predict(rnas, tmp_path, task="localisation", model=tiny, format="jsonl", plot_rows=1)
+    row = json.loads((tmp_path / "predictions.jsonl").read_text())
+    np.testing.assert_allclose([row[name] for name in COMPARTMENTS], run_model(tiny, sequence)[0], atol=2e-5)
+
+
+def test_memory_grows_with_the_length():
+    config = RnaTrackerConfig()
+    # Against what was measured on the CPU for 200,000 nt in float32; not far above it, never below.
+    assert 57e6 <= memory.estimate_memory(config, 200_000, 200_000**2, 4) <= 2 * 57e6
+    assert memory.estimate_memory(config, 100, 8 * 100**2, 4) == 8 * memory.estimate_memory(config, 100, 100**2, 4)
+    assert make_batches([4000] * 4, 8000, True, find_linear_length(config)) == [[0, 1], [2, 3]]
+
+
+def test_interrupted_runs_end_as_undisturbed_ones(tiny, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(chunks, "CHUNK_SEQUENCES", 2)
+    path = write_fasta(tmp_path / "in.fa", RNAS)
+    options = {"task": "localisation", "model": tiny}
+    predict(path, tmp_path / "undisturbed", **options)
+    with monkeypatch.context() as patch:
+        interrupt(patch, after=2)
+        with pytest.raises(KeyboardInterrupt):
+            predict(path, tmp_path / "out", **options)
+    with monkeypatch.context() as patch:  # and once more, when the motifs are about to be written
+        patch.setattr("rna_hf.prediction.tasks.localisation.rank_motifs", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            predict(path, tmp_path / "out", **options)
+    with caplog.at_level("INFO", logger="rna_hf"):
+        predict(path, tmp_path / "out", **options)
+    assert "resuming: 6 of 6 sequences are done" in caplog.text
+    assert read_all(tmp_path / "out") == read_all(tmp_path / "undisturbed")
+    with pytest.raises(FileExistsError, match="num_windows 5 there, 3 here"):
+        predict(path, tmp_path / "out", num_windows=3, **options)
+
+
+def test_motifs_are_what_gets_the_attention(tmp_path):
+    """Two motifs in all RNAs; attention is paid to the windows that hold one of them."""
+    generator = np.random.default_rng(1)
+    config = RnaTrackerConfig()
+    columns = {"id": [], "sequence": [], "attention": []}
+    for identifier, sequence in random_rnas([450] * 60):
+        for place, start in enumerate(generator.choice(np.arange(5, 430, 50), 6, replace=False)):
+            motif = MOTIF if place < 3 else OTHER_MOTIF
+            sequence = sequence[:start] + motif + sequence[start + len(motif) :]
+        holds = [MOTIF in sequence[start:end] for start, end in attention_windows(config, 450).tolist()]
+        weights = 1 + 9 * np.array(holds, dtype=np.float32)
+        for column, value in zip(columns.values(), (identifier, sequence, weights / weights.sum())):
+            column.append(value)
+    tables = [pa.table(columns).slice(0, 25), pa.table(columns).slice(25)]
+    LocalisationTask(num_windows=3).write_files(lambda: iter(tables), config, tmp_path)
+    windows = read_table(tmp_path / "attention_windows.csv")
+    assert all(MOTIF in row["sequence"] for row in windows)
+    ranked = read_table(tmp_path / "motifs.csv")
+    assert {row["motif"] for row in ranked[:3]} == {MOTIF[:6], MOTIF[1:7], MOTIF[2:]}
+    for background in ("shuffled", "elsewhere"):
+        assert float(ranked[0][f"q_value_{background}"]) < 1e-10
+        assert float(ranked[0][f"log2_odds_{background}"]) > 3
+    # The other one is no less frequent in these RNAs.
+    (other,) = (row for row in ranked if row["motif"] == OTHER_MOTIF[:6])
+    assert float(other["fraction_elsewhere"]) > 0.1
+    assert float(other["p_value_elsewhere"]) > 0.01
+
+
+def test_strongest_windows():
+    windows = np.array([[start, start + 45] for start in range(0, 180, 9)])
+    weights = np.full(20, 0.01)
+    weights[[4, 6, 15]] = 0.2, 0.3, 0.1
+    assert strongest_windows(weights, windows, 5) == [6, 15]  # 4 overlaps 6, the others are below the mean
+    assert strongest_windows(weights, windows, 1) == [6]
+    assert strongest_windows(np.full(20, 0.05), windows, 9) == [0, 5, 10, 15]
+    assert strongest_windows(np.ones(1), windows[:1], 5) == [0]
+    # 6 is nucleotides 54 to 99, 15 is 135 to 180: what is left is before the first, and nothing in between.
+    assert windows_elsewhere(windows, [(54, 99), (135, 180)]).tolist() == [[0, 45]]
+    assert windows_elsewhere(windows, [(0, 45)]).tolist() == [[45, 90], [90, 135], [135, 180]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_windows": 0}, "num_windows must be a whole number from 1 to 100, got 0"),
+        ({"num_windows": 101}, "num_windows must be a whole number from 1 to 100, got 101"),
+        ({"num_windows": 3}, "num_windows is for files; name an output folder"),
+        ({"flip_average": True}, "flip_average is not for `predict localisation`"),
+        ({"num_samples": 3}, "num_samples is for `predict 3d`, not for `predict localisation`"),
+        ({"task": "structure", "num_windows": 3}, "num_windows is for `predict localisation`"),
+    ],
+)
+def test_wrong_options(options, message, tiny):
+    with pytest.raises(ValueError, match=message):
+        predict(RNAS, **{"task": "localisation", "model": tiny, **options})
+
+
+def test_predictions_that_are_not_finite_are_refused(tiny, tmp_path):
+    model = RnaTrackerForLocalisation.from_pretrained(tiny)
+    model.head.bias.data.fill_(float("nan"))
+    shutil.copytree(tiny, tmp_path / "nan")
+    model.save_pretrained(tmp_path / "nan")
+    with pytest.raises(FloatingPointError, match="'sequence' is not finite in float32"):
+        predict("ACGU" * 12, task="localisation", model=tmp_path / "nan")
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_pipeline(mask, checkpoints):
+    predictor = pipeline("rna-localisation", model=str(checkpoints[mask]), device="cpu")
+    assert type(predictor) is LocalisationPipeline
+    sequences = [sequence for _, sequence in RNAS]
+    for found in (predictor(sequences, batch_size=3), list(map(predictor, sequences))):
+        for sequence, one in zip(sequences, found, strict=True):
+            assert list(one) == ["sequence", "localisation", "windows", "attention", "unit"]
+            shares, attention = run_model(checkpoints[mask], sequence)
+            assert one["sequence"] == sequence
+            assert list(one["localisation"]) == COMPARTMENTS
+            np.testing.assert_allclose(list(one["localisation"].values()), shares, atol=2e-5)
+            np.testing.assert_allclose(one["attention"], attention, atol=2e-5)
+            first = one["windows"][0]
+            assert first["sequence"] == sequence[first["start"] : first["end"]]
+            assert first["weight"] == max(one["attention"])
+    with pytest.raises(ValueError, match="the sequence cannot be predicted: 44 nt are too short for this model"):
+        predictor("A" * 44)
+
+
+def picture_rows(weight=0.7):
+    rows = [
+        {"id": "long", "sequence": "ACGU" * 6000, "attention": np.full(2662, 1e-4), "strongest": [1330]},
+        {"id": "a$x_$" * 30, "sequence": "A" * 45, "attention": [1.0], "strongest": [0]},
+    ]
+    rows[0]["attention"][1330] = weight
+    for row in rows:
+        starts = np.arange(len(row["attention"])) * 9
+        row |= {"windows": np.stack([starts, starts + 45], axis=1), "Nucleus": 0.75, "Elsewhere in the cell": 0.25}
+    return rows
+
+
+def test_picture(tmp_path):
+    from matplotlib.image import imread
+
+    compartments = ["Nucleus", "Elsewhere in the cell"]
+    plots.plot_localisation(picture_rows(), compartments, tmp_path / "one.png", "title")
+    rows = picture_rows()
+    rows[0]["Nucleus"] = 0.1
+    plots.plot_localisation(rows, compartments, tmp_path / "bars.png", "title")
+    # One peak among 2,662 windows is narrower than a pixel, and is drawn all the same.
+    plots.plot_localisation(picture_rows(1e-4), compartments, tmp_path / "flat.png", "title")
+    one, bars, flat = (imread(tmp_path / f"{name}.png") for name in ("one", "bars", "flat"))
+    assert sorted(os.listdir(tmp_path)) == ["bars.png", "flat.png", "one.png"]
+    middle = one.shape[1] // 3
+    changed = (one != bars).any(axis=2)
+    assert changed[:, :middle].any()
+    assert not changed[:, middle:].any()
+    changed = (one != flat).any(axis=2)
+    assert changed[:, middle:].any()
+    assert not changed[:, :middle].any()
