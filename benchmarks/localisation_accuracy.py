@@ -1,0 +1,362 @@
+"""Accuracy of localisation: nucleus against cytoplasm on RNAlight's tests, and five folds of three data sets.
+
+`python benchmarks/localisation_accuracy.py --model MODEL --original FILE.pt --recipe RECIPE.yaml` writes
+`benchmarks/results/localisation_accuracy.json` and a table beside it, `.md`.
+
+- `test`: area under the ROC curve of the predicted share of the nucleus. The baselines learn from the very RNAs that
+  the shipped checkpoint was trained and selected on, `training_tables` of `examples/rnatracker_mini`. Intervals are
+  95 % percentile bootstrap intervals over RNAs, the same resamples for all. The original's trained weights read what
+  they were trained to read: 4,000 nt, padded on the left; they may have seen some of these RNAs in training.
+- `rnalight`, `multilabel`, `mrnaloc`: Pearson's r of predicted and true share of each compartment, over the RNAs of a
+  fold, and overall, over all shares of a fold; mean and standard deviation of five folds that keep similar RNAs
+  together. A model is trained anew for each fold with the recipe, and without it the baselines stand alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "rnatracker_mini")]
+from bootstrap import RESAMPLES  # noqa: E402
+from localisation_baselines import BASELINES, REFERENCE  # noqa: E402
+from localisation_tables import (  # noqa: E402
+    COMPARTMENTS,
+    DEFAULT_DATA,
+    FOLDS,
+    VALIDATION_PART,
+    hold_out,
+    read_set,
+    training_tables,
+    with_folds,
+    write_table,
+)
+from reporting import headline, write_report  # noqa: E402
+
+from rna_hf import convert_rnatracker  # noqa: E402
+from rna_hf.checkpoints import find_checkpoint  # noqa: E402
+
+RESULT = REPOSITORY / "benchmarks" / "results" / "localisation_accuracy.json"
+ORIGINAL = "original weights (CeFra-seq)"
+TRAINED = "RNATracker, trained on the other folds"
+TESTS = {"test": "rnalight_lncrna", "mrna": "rnalight_mrna"}
+TITLES = {
+    "rnalight_lncrna": "RNAlight's test lncRNAs",
+    "rnalight_mrna": "RNAlight's test mRNAs",
+    "rnalight": "RNAlight's lncRNAs",
+    "multilabel": "lncRNAs with one or more of four places",
+    "mrnaloc": "mRNALoc",
+}
+# Places under the names of other data sets.
+SAME_PLACE = {"Nuclear": "Nucleus", "Cytosol": "Cytoplasm", "Insoluble": "Insoluble cytoplasm"}
+BATCH = 64_000  # nucleotides in a batch, padding included
+
+
+def sequences_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the column `sequence`."""
+    return [row["sequence"] for row in rows]
+
+
+def labels_of(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Return the column `labels`, (N, C)."""
+    return np.array([row["labels"] for row in rows])
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Yield row numbers of batches, shortest RNAs first, with at most `budget` nucleotides, or one RNA."""
+    batch: list[int] = []
+    for row in np.argsort(lengths, kind="stable").tolist():
+        if batch and (len(batch) + 1) * lengths[row] > budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def predict(folder: Path, sequences: Sequence[str], compartments: Sequence[str]) -> np.ndarray:
+    """Return a checkpoint's distributions, (N, C) in the order of `compartments`; NaN for one that it doesn't have.
+
+    Transcripts are read whole by a model that masks padding, and else as it was trained, at the tokenizer's length.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    from rna_hf import AutoModelForLocalisation
+
+    model = AutoModelForLocalisation.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    fixed = {} if model.config.mask_padding else {"max_length": tokenizer.model_max_length, "truncation": True}
+    lengths = [fixed.get("max_length", len(sequence)) for sequence in sequences]
+    names = [SAME_PLACE.get(name, name) for name in model.config.compartments]
+    found = np.zeros((len(sequences), len(names)))
+    for batch in batches(lengths, BATCH):
+        texts = [sequences[row] for row in batch]
+        inputs = tokenizer(texts, padding="max_length" if fixed else True, return_tensors="pt", **fixed)
+        with torch.inference_mode():
+            found[batch] = model(**inputs).logits.softmax(-1).numpy()
+    columns = [found[:, names.index(name)] if name in names else np.full(len(found), np.nan) for name in compartments]
+    return np.stack(columns, axis=1)
+
+
+def area_under_curve(scores: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve over all RNAs and over each bootstrap resample of them, (1 + RESAMPLES,).
+
+    It is the part of pairs of a positive and a negative RNA of which the positive one has the higher score; of equal
+    scores half. The same number of RNAs draws the same resamples, so differences of two predictors are paired. A
+    resample without an RNA of one kind, which only a small set gives, is NaN.
+
+    Args:
+        scores: (N,).
+        is_positive: (N,) booleans, of both kinds.
+    """
+    count = len(scores)
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    weights = np.concatenate([np.ones((1, count)), draws])
+    positive, negative = scores[is_positive, None], scores[None, ~is_positive]
+    wins = (positive > negative) + 0.5 * (positive == negative)
+    of_positive, of_negative = weights[:, is_positive], weights[:, ~is_positive]
+    with np.errstate(invalid="ignore"):
+        return ((of_positive @ wins) * of_negative).sum(1) / (of_positive.sum(1) * of_negative.sum(1))
+
+
+def interval(values: np.ndarray) -> dict[str, float]:
+    """Return the value over all RNAs and the limits of its interval."""
+    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+    return {"value": round(float(values[0]), 5), "low": round(float(low), 5), "high": round(float(high), 5)}
+
+
+def measure_tests(data_dir: Path, models: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """Score baselines and checkpoints on RNAlight's tests.
+
+    Args:
+        data_dir: the shared data folder.
+        models: name -> folders of checkpoints, whose distributions are averaged.
+    """
+    tables, dropped = training_tables(data_dir)
+    train = tables["train"] + tables["validation"]
+    compartments = COMPARTMENTS["rnalight"]
+    clusters = np.array([row["cluster"] for row in train])
+    tests = {name: sequences_of(tables[name]) for name in TESTS}
+    # Each baseline is fitted once, for both tests.
+    both = [sequence for sequences in tests.values() for sequence in sequences]
+    shares = {
+        name: np.mean([predict(folder, both, compartments) for folder in folders], axis=0)
+        for name, folders in models.items()
+    }
+    shares |= {
+        name: baseline(sequences_of(train), labels_of(train), clusters, both) for name, baseline in BASELINES.items()
+    }
+    report: dict[str, Any] = {"training_rnas": len(train), "left_out": dropped}
+    first = 0
+    for name, sequences in tests.items():
+        rows = slice(first, first + len(sequences))
+        first = rows.stop
+        is_nuclear = labels_of(tables[name])[:, 0] == 1
+        areas = {who: area_under_curve(values[rows, 0], is_nuclear) for who, values in shares.items()}
+        report[TESTS[name]] = {
+            "rnas": len(sequences),
+            "nuclear": int(is_nuclear.sum()),
+            "auc": {who: interval(values) for who, values in areas.items()},
+            "differences": {
+                who: interval(values - areas[REFERENCE]) for who, values in areas.items() if who != REFERENCE
+            },
+        }
+    return report
+
+
+def train_fold(
+    recipe: Path, train: Sequence[dict[str, Any]], fold: int, compartments: Sequence[str], work: Path
+) -> Path:
+    """Train a model on the other folds with `rna-hf finetune`; a tenth of their RNAs, by clusters, selects the epoch.
+
+    Args:
+        recipe: YAML of options, without files, compartments and output folder.
+        train: rows of the other folds, with `cluster`.
+        fold: the number of the fold that is left out.
+        compartments: names, in the order of the labels.
+        work: folder of the data set's tables and runs; a finished run there is taken as it is.
+
+    Returns:
+        The folder of the trained checkpoint.
+    """
+    from rna_hf.training.arguments import parse_options, read_options
+    from rna_hf.training.finetune import SCORES_FILE, check_arguments, finetune
+
+    output = work / f"fold_{fold}"
+    if (output / SCORES_FILE).is_file():
+        return output
+    is_held_out = hold_out(np.unique([row["cluster"] for row in train], return_inverse=True)[1], VALIDATION_PART, fold)
+    options = read_options(recipe)
+    options["config"] = options.get("config", {}) | {"compartments": list(compartments)}
+    options["output_dir"] = str(output)
+    for name, chosen in (("train", ~is_held_out), ("validation", is_held_out)):
+        path = work / f"fold_{fold}_{name}.parquet"
+        write_table(path, [train[index] for index in np.flatnonzero(chosen)])
+        options[f"{name}_file"] = str(path)
+    arguments = parse_options(options, [], source=str(recipe))
+    check_arguments(*arguments)
+    finetune(*arguments)
+    return output
+
+
+def pearson_of_fold(shares: np.ndarray, labels: np.ndarray, compartments: Sequence[str]) -> dict[str, float]:
+    """Return Pearson's r of each compartment, and `overall` of all numbers; NaN where shares are missing or constant.
+
+    Args:
+        shares: (N, C), predicted.
+        labels: (N, C), true.
+        compartments: the C names.
+    """
+    from rna_hf.training.metrics import pearson_r
+
+    found = {name: pearson_r(shares[:, column], labels[:, column]) for column, name in enumerate(compartments)}
+    return found | {"overall": pearson_r(shares.ravel(), labels.ravel())}
+
+
+def measure_folds(data_dir: Path, name: str, recipe: Path | None, original: Path | None, work: Path) -> dict[str, Any]:
+    """Score what was trained on the other folds, and the original's weights, on each fold of a data set.
+
+    Args:
+        data_dir: the shared data folder.
+        name: key of `COMPARTMENTS`.
+        recipe: see `train_fold`; None for baselines alone.
+        original: folder of the original's weights, converted, or None.
+        work: see `train_fold`.
+    """
+    rows, compartments = with_folds(read_set(data_dir, name)), COMPARTMENTS[name]
+    folds: dict[str, list[dict[str, float]]] = {}
+    for fold in range(FOLDS):
+        train = [row for row in rows if row["fold"] != fold]
+        test = [row for row in rows if row["fold"] == fold]
+        clusters = np.array([row["cluster"] for row in train])
+        shares = {}
+        if recipe is not None:
+            folder = train_fold(recipe, train, fold, compartments, work / name)
+            shares[TRAINED] = predict(folder, sequences_of(test), compartments)
+        if original is not None:
+            shares[ORIGINAL] = predict(original, sequences_of(test), compartments)
+        for who, baseline in BASELINES.items():
+            shares[who] = baseline(sequences_of(train), labels_of(train), clusters, sequences_of(test))
+        for who, values in shares.items():
+            folds.setdefault(who, []).append(pearson_of_fold(values, labels_of(test), compartments))
+        print(json.dumps({"set": name, "fold": fold} | {who: values[-1] for who, values in folds.items()}), flush=True)
+    return {"rnas": len(rows), "pearson": {who: spread(values) for who, values in folds.items()}}
+
+
+def spread(folds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return mean and standard deviation over folds of each number that every fold has."""
+    found = {}
+    for name in folds[0]:
+        values = np.array([fold[name] for fold in folds])
+        if np.isfinite(values).all():
+            found[name] = {"mean": round(float(values.mean()), 5), "sd": round(float(values.std(ddof=1)), 5)}
+    return found
+
+
+def headlines(tests: Mapping[str, Any], reference: str) -> list[dict[str, Any]]:
+    """Put a checkpoint's figures on both tests beside the best baseline's."""
+    found = []
+    for name in TESTS.values():
+        areas = {who: entry["value"] for who, entry in tests[name]["auc"].items()}
+        baselines = {who: areas[who] for who in BASELINES}
+        found.append(headline(name, "roc_auc", "AUC nucleus against cytoplasm", areas[reference], baselines))
+    return found
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """Render the report's tables."""
+
+    def cell(entry: Mapping[str, float] | None, sign: str = "") -> str:
+        if entry is None:
+            return ""
+        return "{:{s}.3f} ({:{s}.3f} to {:{s}.3f})".format(*(entry[key] for key in ("value", "low", "high")), s=sign)
+
+    parts = []
+    for name in TESTS.values() if "test" in report else ():
+        test = report["test"][name]
+        lines = [f"{TITLES[name]}, {test['nuclear']} nuclear and {test['rnas'] - test['nuclear']} cytoplasmic:", ""]
+        lines += [f"| | AUC | minus {REFERENCE} |", "| --- | ---: | ---: |"]
+        lines += [
+            f"| {who} | {cell(entry)} | {cell(test['differences'].get(who), '+')} |"
+            for who, entry in test["auc"].items()
+        ]
+        parts.append("\n".join(lines))
+    for name, compartments in COMPARTMENTS.items():
+        if name not in report:
+            continue
+        columns = [*compartments, "overall"]
+        lines = [f"{TITLES[name]}, {report[name]['rnas']} RNAs, Pearson r over {FOLDS} folds (standard deviation):", ""]
+        lines += ["| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+        for who, found in report[name]["pearson"].items():
+            cells = [f"{found[c]['mean']:.3f} ({found[c]['sd']:.3f})" if c in found else "" for c in columns]
+            lines.append(f"| {who} | " + " | ".join(cells) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="folders or names of checkpoints, the first the one that the headlines are of; A+B: their average; "
+        "without it, the baselines alone",
+    )
+    parser.add_argument("--original", type=Path, metavar="FILE", help="the original's weights, .pt")
+    parser.add_argument("--recipe", type=Path, metavar="YAML", help="options of rna-hf finetune for a model per fold")
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=("test", *COMPARTMENTS),
+        default=("test", *COMPARTMENTS),
+        help="what to measure again; the rest stays as it is in the output file; default: all",
+    )
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="the shared data folder")
+    parser.add_argument(
+        "--work", type=Path, default=Path(".cache/localisation_folds"), help="where folds are trained; %(default)s"
+    )
+    parser.add_argument("--output", type=Path, default=RESULT, metavar="FILE", help="JSON to write; the table is .md")
+    arguments = parser.parse_args(argv)
+    report: dict[str, Any] = {"reference": None, "weights_sha256": {}, "headlines": []}
+    if arguments.output.is_file():
+        report |= json.loads(arguments.output.read_text(encoding="utf-8"))
+    models: dict[str, list[Path]] = {}
+    for name in arguments.model:
+        folders = [find_checkpoint(part) for part in name.split("+")]
+        models[" + ".join(folder.name for folder in folders)] = folders
+    with tempfile.TemporaryDirectory() as temporary:
+        original = None
+        if arguments.original:
+            # In a folder that doesn't stay: they have no licence to be passed on.
+            original = convert_rnatracker(arguments.original, Path(temporary) / "original")
+        if "test" in arguments.parts:
+            report["test"] = measure_tests(arguments.data, models | ({ORIGINAL: [original]} if original else {}))
+            report["reference"] = next(iter(models), None)
+            report["headlines"] = headlines(report["test"], report["reference"]) if models else []
+            report["weights_sha256"] = {
+                folder.name: hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+                for folders in models.values()
+                for folder in folders
+            }
+        for name in COMPARTMENTS:
+            if name in arguments.parts:
+                report[name] = measure_folds(arguments.data, name, arguments.recipe, original, arguments.work)
+    write_report(report, markdown(report), arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
