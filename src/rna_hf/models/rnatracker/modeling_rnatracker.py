@@ -206,12 +206,17 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
         hidden_states, lengths = self._read(input_ids, attention_mask, inputs_embeds)
         positions = torch.tensor([[self.config.num_positions(n)] for n in lengths], device=hidden_states.device)
 
+        if self.gradient_checkpointing and self.training:
+            # The reentrant kind has gradients only where an input does.
+            hidden_states.requires_grad_(True)
+        hidden_states = hidden_states.transpose(1, 2)
+
         all_hidden_states: tuple[Tensor, ...] = ()
         for block in self.blocks:
-            hidden_states = block(hidden_states)
+            hidden_states = block(hidden_states.transpose(1, 2)).transpose(1, 2)
             if wants_states:
-                all_hidden_states += (hidden_states.transpose(1, 2),)
-        recurrent = self._run_gru(hidden_states.transpose(1, 2), positions)
+                all_hidden_states += (hidden_states,)
+        recurrent = self._run_gru(hidden_states, positions)
         last_hidden_state = nn.functional.relu(recurrent)
         pooled, weights = self.attention(last_hidden_state, positions)
         return PooledModelOutput(
