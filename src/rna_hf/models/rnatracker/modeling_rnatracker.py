@@ -114,9 +114,10 @@ class RnaTrackerConvBlock(GradientCheckpointingLayer):
         self.dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """Return (B, H, (L - kernel + 1) // pool) of (B, C, L)."""
+        """Return (B, (L - kernel + 1) // pool, H) of (B, L, C)."""
         # The same as the pool of the ReLU, with fewer values to compute the ReLU of.
-        return self.dropout(nn.functional.relu(self.pool(self.conv(hidden_states))))
+        pooled = self.pool(self.conv(hidden_states.transpose(1, 2)))
+        return self.dropout(nn.functional.relu(pooled)).transpose(1, 2)
 
 
 class RnaTrackerAttentionPooling(nn.Module):
@@ -203,17 +204,16 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
             getattr(self.config, name) if kwargs.get(name) is None else kwargs[name]
             for name in ("output_attentions", "output_hidden_states")
         )
-        hidden_states, lengths = self._read(input_ids, attention_mask, inputs_embeds)
-        positions = torch.tensor([[self.config.num_positions(n)] for n in lengths], device=hidden_states.device)
-
+        channels, lengths = self._read(input_ids, attention_mask, inputs_embeds)
+        positions = torch.tensor([[self.config.num_positions(n)] for n in lengths], device=channels.device)
         if self.gradient_checkpointing and self.training:
             # The reentrant kind has gradients only where an input does.
-            hidden_states.requires_grad_(True)
-        hidden_states = hidden_states.transpose(1, 2)
+            channels.requires_grad_()
 
+        hidden_states = channels.transpose(1, 2)
         all_hidden_states: tuple[Tensor, ...] = ()
         for block in self.blocks:
-            hidden_states = block(hidden_states.transpose(1, 2)).transpose(1, 2)
+            hidden_states = block(hidden_states)
             if wants_states:
                 all_hidden_states += (hidden_states,)
         recurrent = self._run_gru(hidden_states, positions)
