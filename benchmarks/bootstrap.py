@@ -29,3 +29,13 @@ def mean_interval(values: ArrayLike, seed: int = 0) -> dict[str, float]:
     draws = np.random.default_rng(seed).multinomial(len(scores), np.full(len(scores), 1 / len(scores)), RESAMPLES)
     low, high = np.percentile(draws @ scores / len(scores), [2.5, 97.5])
     return {"value": float(scores.mean().round(5)), "low": float(low.round(5)), "high": float(high.round(5))}
+
+
+def interval(values: np.ndarray) -> dict[str, float]:
+    """Return `value`, `low` and `high` of a statistic that was computed anew for each resample of the RNAs.
+
+    Args:
+        values: (1 + RESAMPLES,), over all RNAs, and over each resample; NaN where a resample has none.
+    """
+    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+    return {"value": round(float(values[0]), 5), "low": round(float(low), 5), "high": round(float(high), 5)}

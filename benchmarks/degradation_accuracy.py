@@ -21,7 +21,7 @@ import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "ribonanzanet_mini")]
-from bootstrap import RESAMPLES  # noqa: E402
+from bootstrap import RESAMPLES, interval  # noqa: E402
 from reporting import headline, write_report  # noqa: E402
 from shared_data import (  # noqa: E402
     DEFAULT_DATA,
@@ -132,12 +132,6 @@ def score(predictions: Sequence[np.ndarray], test: list[dict[str, Any]]) -> dict
     result = {"mcrmse": errors[:, [TARGETS.index(target) for target in SCORED]].mean(1)}
     result |= {f"rmse_{target}": errors[:, index] for index, target in enumerate(TARGETS)}
     return result | {f"pearson_{target}": pearson[:, index] for index, target in enumerate(TARGETS)}
-
-
-def interval(values: np.ndarray) -> dict[str, float]:
-    """Return the value over all RNAs and the limits of its interval."""
-    low, high = np.percentile(values[1:], [2.5, 97.5])
-    return {"value": round(float(values[0]), 5), "low": round(float(low), 5), "high": round(float(high), 5)}
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -17,9 +17,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "rnatracker_mini")]
-from bootstrap import RESAMPLES  # noqa: E402
+from bootstrap import RESAMPLES, interval  # noqa: E402
 from localisation_baselines import BASELINES, REFERENCE  # noqa: E402
 from localisation_tables import (  # noqa: E402
     COMPARTMENTS,
@@ -44,6 +45,7 @@ from reporting import headline, write_report  # noqa: E402
 
 from rna_hf import convert_rnatracker  # noqa: E402
 from rna_hf.checkpoints import find_checkpoint  # noqa: E402
+from rna_hf.prediction import make_batches  # noqa: E402
 
 RESULT = REPOSITORY / "benchmarks" / "results" / "localisation_accuracy.json"
 ORIGINAL = "original weights (CeFra-seq)"
@@ -71,18 +73,6 @@ def labels_of(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
     return np.array([row["labels"] for row in rows])
 
 
-def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Yield row numbers of batches, shortest RNAs first, with at most `budget` nucleotides, or one RNA."""
-    batch: list[int] = []
-    for row in np.argsort(lengths, kind="stable").tolist():
-        if batch and (len(batch) + 1) * lengths[row] > budget:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
-
-
 def predict(folder: Path, sequences: Sequence[str], compartments: Sequence[str]) -> np.ndarray:
     """Return a checkpoint's distributions, (N, C) in the order of `compartments`; NaN for one that it doesn't have.
 
@@ -99,7 +89,7 @@ def predict(folder: Path, sequences: Sequence[str], compartments: Sequence[str])
     lengths = [fixed.get("max_length", len(sequence)) for sequence in sequences]
     names = [SAME_PLACE.get(name, name) for name in model.config.compartments]
     found = np.zeros((len(sequences), len(names)))
-    for batch in batches(lengths, BATCH):
+    for batch in make_batches(lengths, BATCH, pads=True, linear_length=math.inf):
         texts = [sequences[row] for row in batch]
         inputs = tokenizer(texts, padding="max_length" if fixed else True, return_tensors="pt", **fixed)
         with torch.inference_mode():
@@ -127,12 +117,6 @@ def area_under_curve(scores: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
     of_positive, of_negative = weights[:, is_positive], weights[:, ~is_positive]
     with np.errstate(invalid="ignore"):
         return ((of_positive @ wins) * of_negative).sum(1) / (of_positive.sum(1) * of_negative.sum(1))
-
-
-def interval(values: np.ndarray) -> dict[str, float]:
-    """Return the value over all RNAs and the limits of its interval."""
-    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
-    return {"value": round(float(values[0]), 5), "low": round(float(low), 5), "high": round(float(high), 5)}
 
 
 def measure_tests(data_dir: Path, models: Mapping[str, Sequence[Path]]) -> dict[str, Any]:

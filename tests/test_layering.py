@@ -18,6 +18,8 @@ LAYERS = [
 ]
 # These tie the package together and are held to rules of their own below.
 TOP_LEVEL = {"", "auto", "registration", "version"}
+# What the converters share.
+READER = "rna_hf.models.original_checkpoint"
 PICKLES = {"pickle", "dill", "joblib", "cloudpickle"}
 FORBIDDEN_NAMES = {"utils", "helpers", "misc", "common"}
 
@@ -132,8 +134,15 @@ def test_converters_are_imported_by_the_command_line_only(path):
 
 
 @pytest.mark.parametrize("path", every_file())
+def test_the_reader_of_original_checkpoints_is_for_converters(path):
+    name, targets = own_imports(path)
+    if READER in targets:
+        assert name.rpartition(".")[2].startswith("convert_"), f"{name} imports {READER}"
+
+
+@pytest.mark.parametrize("path", every_file())
 def test_only_converters_read_pickles_and_only_weights(path):
-    is_converter = path.name.startswith("convert_")
+    is_converter = path.name.startswith("convert_") or module_name(path) == READER
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = {alias.name for alias in node.names}

@@ -178,11 +178,6 @@ def test_a_missing_data_folder_is_named(tmp_path):
         tables.training_tables(tmp_path)
 
 
-def test_batches_hold_every_transcript():
-    batches = list(accuracy.batches([100, 900, 200, 150, 5000], budget=1000))
-    assert batches == [[0, 3, 2], [1], [4]]
-
-
 def test_predictions_of_a_batch_are_those_of_each_alone(tmp_path):
     folder = save_model(tmp_path / "model")
     generator = np.random.default_rng(0)

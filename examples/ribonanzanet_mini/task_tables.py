@@ -4,8 +4,9 @@ Writes for each task `TASK_train.parquet`, without what is in or near a test set
 `structure` and `3d` also `TASK_validation.parquet`:
 
 - `degradation`: OpenVaccine's training file; the test is its public test.
-- `structure`: the training splits of bpRNA and RNAStrAlign without relatives of ArchiveII's families, so that each of
-  these is a family held out; validation and test are what of bpRNA's own is similar to no training RNA.
+- `structure`: the training splits of bpRNA and RNAStrAlign without relatives of ArchiveII's families, as far as
+  6-mers tell (tRNAs unlike those of ArchiveII remain); validation and test are what of bpRNA's own is similar to no
+  training RNA.
 - `3d`: chains of the PDB from before CASP15, split by clusters of similar sequences into training and validation; the
   test is the nine RNAs of CASP15 with all their reference conformations.
 """

@@ -14,8 +14,8 @@ header. Killed or interrupted, the same command goes on where it stopped and giv
 
 reactivity and degradation give a number for each nucleotide, dropout the number of reads of each RNA, structure its
 base pairs, 3d the positions of its nucleotides in several samples, localisation the share of each mRNA in each
-compartment of the cell. Degradation rates are relative to a reference, so
-only ratios mean something; several RNAs are ranked by half-life in half_life_ranking.csv.
+compartment of the cell. Degradation rates are relative to a reference, so only ratios mean something; several RNAs are
+ranked by half-life in half_life_ranking.csv.
 
 localisation also writes attention_windows.csv, the stretches of each mRNA that the model looks at most (start and end
 are 0-based, the end is not included; of windows that overlap, the strongest), and for several mRNAs motifs.csv: the

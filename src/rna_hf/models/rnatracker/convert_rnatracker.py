@@ -6,20 +6,17 @@ Source: the PyTorch re-implementation brianchiu123/RNATracker. Its words appear 
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import shutil
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ...tokenization import KEPT_ENDS, RnaTokenizerFast
+from ..original_checkpoint import read_checkpoint
 from .configuration_rnatracker import RnaTrackerConfig
 from .modeling_rnatracker import NUM_CHANNELS, RnaTrackerForLocalisation
 
@@ -85,43 +82,6 @@ def convert_rnatracker(
     tokenizer = RnaTokenizerFast(alphabet="rnatracker", truncation_side=KEPT_ENDS[keep], model_max_length=max_length)
     _write(model.eval(), tokenizer, output)
     return output
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read a checkpoint's tensors by name, in float32, without ever running code from the file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint {path} does not exist")
-    try:
-        if path.suffix.lower() == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about pickle protocols; the reader gets one line, ours
-                content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} is no checkpoint, or holds more than tensors: opening it could run code, so it is refused; "
-            "save its state dict alone and convert that"
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError) as error:  # KeyError: a file of text
-        reason = f"{type(error).__name__} {error}".splitlines()[0].strip()
-        raise ValueError(f"{path} can't be read as a checkpoint: {reason}") from error
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
-    if (
-        not isinstance(content, Mapping)
-        or not content
-        or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
-    ):
-        raise ValueError(f"{path} is not a state dict: names with tensors are needed, bare or under the key 'model'")
-    if all(name.startswith("model.") for name in content):
-        content = {name.removeprefix("model."): tensor for name, tensor in content.items()}
-    if all(name.startswith("module.") for name in content):  # as DistributedDataParallel names them
-        content = {name.removeprefix("module."): tensor for name, tensor in content.items()}
-    for name, tensor in content.items():
-        if not tensor.isfinite().all():
-            raise ValueError(f"{path}: {name} holds NaN or infinite values")
-    return {name: tensor.float() for name, tensor in content.items()}
 
 
 def _check_names(weights: Mapping[str, Tensor], path: Path) -> None:
