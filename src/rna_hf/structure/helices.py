@@ -74,11 +74,11 @@ def find_helices(pairs: Sequence[Pair]) -> list[tuple[np.ndarray, np.ndarray, np
         for left in range(LARGEST_STACKED_LOOP + 1):
             inner = partner.get(i + 1 + left, -1)
             right = j - 1 - inner
-            # Two pairs that cross may both lie next to this one, which goes on with the first.
-            is_free = (i + 1 + left, inner) not in open_helix
-            if inner >= 0 and 0 <= right <= LARGEST_STACKED_LOOP and is_free:
-                outer.append((i + 1 + left, inner, outer[-1][2] + 1 + min(left, right)))
-                open_helix[i + 1 + left, inner] = outer
+            if inner >= 0 and 0 <= right <= LARGEST_STACKED_LOOP:
+                # Of two pairs that cross, the first may have the next one already; then the other stacks on nothing.
+                if (i + 1 + left, inner) not in open_helix:
+                    outer.append((i + 1 + left, inner, outer[-1][2] + 1 + min(left, right)))
+                    open_helix[i + 1 + left, inner] = outer
                 break
     columns = [tuple(np.array(helix).T) for helix in helices if len(helix) >= SHORTEST_HELIX]
     return [(first, second, level) for first, second, level in columns]

@@ -53,6 +53,9 @@ def check_arguments(
     find_optimizer(model_arguments, training_arguments)
     if model_arguments.lora_rank:
         _need("peft", "lora_rank")
+    if model_arguments.freeze_base and (model_arguments.lora_rank or model_arguments.from_scratch):
+        other = "lora_rank" if model_arguments.lora_rank else "from_scratch"
+        raise ValueError(f"freeze_base does not go with {other}, which trains the base model: leave one of them out")
     patience = model_arguments.early_stopping_patience
     if patience and not training_arguments.load_best_model_at_end:
         raise ValueError(
@@ -195,6 +198,8 @@ def load_model(arguments: ModelArguments, task: FineTuneTask) -> tuple[Any, Any]
     else:
         # A head of another task has another shape; it begins anew.
         model = auto_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=True)
+    if arguments.freeze_base:
+        model.base_model.requires_grad_(False)
     return model, transformers.AutoTokenizer.from_pretrained(folder)
 
 
