@@ -300,7 +300,10 @@ class RibonanzaNetPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as the original does: torch's defaults; gates of triangle updates weight 0 and bias 1."""
-        if isinstance(module, (nn.Linear, nn.Conv1d, OuterProductMean)):
+        if isinstance(module, RibonanzaNetCorrection):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, (nn.Linear, nn.Conv1d, OuterProductMean)):
             first_gate = module.first_gate_row if isinstance(module, TriangleProjection) else None
             weight = nn.init.kaiming_uniform_(torch.empty(module.weight.shape), a=math.sqrt(5))
             bound = 1 / math.sqrt(weight[0].numel())
@@ -319,11 +322,6 @@ class RibonanzaNetPreTrainedModel(PreTrainedModel):
             if module.padding_idx is not None:
                 weight[module.padding_idx] = 0
             init.copy_(module.weight, weight)
-        elif isinstance(module, RibonanzaNetDistanceHead):
-            # What the helices let expect, and no more.
-            for layer in (module.distances, module.turns):
-                init.zeros_(layer.weight)
-                init.zeros_(layer.bias)
 
     def _run(
         self,
@@ -688,6 +686,10 @@ SAMPLED_STRETCH = 9
 DISTANCE_BLOCK = 2**17
 
 
+class RibonanzaNetCorrection(nn.Linear):
+    """A linear layer that begins at zero."""
+
+
 class RibonanzaNetDistanceHead(nn.Module):
     """Corrects the distances, their scales and the handedness that the helices of a structure let expect.
 
@@ -698,8 +700,8 @@ class RibonanzaNetDistanceHead(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(config.head_dropout)
         self.dense = nn.Linear(config.pair_hidden_size + 3, config.pair_hidden_size)
-        self.distances = nn.Linear(config.pair_hidden_size, 2)
-        self.turns = nn.Linear(config.hidden_size + 1, 1)
+        self.distances = RibonanzaNetCorrection(config.pair_hidden_size, 2)
+        self.turns = RibonanzaNetCorrection(config.hidden_size + 1, 1)
 
     def forward(self, hidden_states: Tensor, pair_states: Tensor, prior: HelixPrior) -> tuple[Tensor, Tensor, Tensor]:
         """Return distances (B, L, L) in angstrom, the logarithms of their scales (B, L, L) and the handedness (B, L).
