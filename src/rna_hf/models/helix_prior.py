@@ -32,6 +32,7 @@ class HelixPrior(NamedTuple):
         is_rigid: (B, L, L), 1 where both nucleotides are in the same helix, else 0.
         is_neighbour: (B, L, L), 1 where the nucleotides are neighbours in the chain, else 0.
         turns: (B, L), handedness along the chain within a helix, else 0.
+        bodies: of each RNA its helices: numbers (N,) among the RNA's own nucleotides, and places (N, 3), angstrom.
     """
 
     distances: Tensor
@@ -39,6 +40,7 @@ class HelixPrior(NamedTuple):
     is_rigid: Tensor
     is_neighbour: Tensor
     turns: Tensor
+    bodies: list[list[tuple[Tensor, Tensor]]]
 
     def features(self) -> Tensor:
         """Return (B, L, L, 3) for a head: the logarithm of the distance against the typical one, and both flags."""
@@ -65,6 +67,7 @@ def helix_prior(pair_logits: Tensor, nucleotides: Tensor, threshold: float, seed
     distances = typical_distances(length).repeat(len(logits), 1, 1)
     is_rigid, is_neighbour = torch.zeros_like(distances), torch.zeros_like(distances)
     turns = torch.zeros(len(logits), length)
+    all_bodies: list[list[tuple[Tensor, Tensor]]] = [[] for _ in logits]
     for index, own in enumerate(keep):
         number = int(own.sum())
         if number < 2:
@@ -79,6 +82,7 @@ def helix_prior(pair_logits: Tensor, nucleotides: Tensor, threshold: float, seed
         rigid = torch.zeros(number, number)
         for rows, places in bodies:
             rigid[np.ix_(rows, rows)] = 1
+            all_bodies[index].append((torch.from_numpy(rows), torch.from_numpy(places).float()))
             placed = torch.full((number, 3), torch.nan)
             placed[rows] = torch.from_numpy(places).float()
             turns[index, own] += handedness(placed).nan_to_num()
@@ -87,7 +91,8 @@ def helix_prior(pair_logits: Tensor, nucleotides: Tensor, threshold: float, seed
         neighbours = torch.ones(number - 1)
         is_neighbour[index][square] = (neighbours.diag(1) + neighbours.diag(-1)).flatten()
     log_scales = torch.where((is_rigid + is_neighbour) > 0, _RIGID_LOG_SCALE, _LOOSE_LOG_SCALE)
-    return HelixPrior(*(part.to(device) for part in (distances, log_scales, is_rigid, is_neighbour, turns)))
+    parts = (part.to(device) for part in (distances, log_scales, is_rigid, is_neighbour, turns))
+    return HelixPrior(*parts, bodies=all_bodies)
 
 
 def _pair_noise(length: int, seed: int) -> Tensor:

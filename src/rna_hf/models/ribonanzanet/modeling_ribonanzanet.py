@@ -787,8 +787,8 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
             return TertiaryStructureOutput(loss=loss, coordinates=coordinates, **shared_outputs(outputs))
 
         keep = self._nucleotides(states, input_ids, attention_mask)
-        distances, log_scales, turns = self._predict_distances(outputs, keep)
-        coordinates = None if self.training else self._embed(distances, log_scales, turns, keep)
+        distances, log_scales, turns, bodies = self._predict_distances(outputs, keep)
+        coordinates = None if self.training else self._embed(distances, log_scales, turns, bodies, keep)
         return TertiaryStructureOutput(
             loss=None if labels is None else distance_loss(distances, log_scales, turns, labels, num_items),
             coordinates=coordinates,
@@ -832,22 +832,24 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
         for number in range(num_samples):
             if reads_pairs:
                 drawn = seed + number if number else None
-                distances, log_scales, turns = self._predict_distances(outputs, keep, drawn)
+                distances, log_scales, turns, bodies = self._predict_distances(outputs, keep, drawn)
                 if drawn is not None:
                     distances = self._redraw(distances, log_scales, keep, drawn)
-                samples[:, number] = self._embed(distances, log_scales, turns, keep)
+                samples[:, number] = self._embed(distances, log_scales, turns, bodies, keep)
             elif number:
                 samples[:, number] = self._predict_with_dropout(input_ids, attention_mask, keep, seed + number)
             else:
                 samples[:, number] = self.head(outputs.last_hidden_state).float() * keep[..., None]
         return samples
 
-    def _predict_distances(self, outputs: Any, keep: Tensor, seed: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what `distance_head` makes of the helices decoded, or with a seed drawn, from the pair state."""
+    def _predict_distances(
+        self, outputs: Any, keep: Tensor, seed: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, list[list[tuple[Tensor, Tensor]]]]:
+        """Return what `distance_head` makes of the helices decoded, or with a seed drawn, and these helices."""
         with torch.no_grad():
             pair_logits = self.head(symmetrise(outputs.last_pair_state))[..., 0]
             prior = helix_prior(pair_logits, keep, self.config.pair_threshold, seed)
-        return self.distance_head(outputs.last_hidden_state, outputs.last_pair_state, prior)
+        return *self.distance_head(outputs.last_hidden_state, outputs.last_pair_state, prior), prior.bodies
 
     def _predict_with_dropout(
         self, input_ids: Tensor, attention_mask: Tensor | None, keep: Tensor, seed: int
@@ -881,7 +883,13 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
         return distances
 
     @staticmethod
-    def _embed(distances: Tensor, log_scales: Tensor, turns: Tensor, keep: Tensor) -> Tensor:
+    def _embed(
+        distances: Tensor,
+        log_scales: Tensor,
+        turns: Tensor,
+        bodies: list[list[tuple[Tensor, Tensor]]],
+        keep: Tensor,
+    ) -> Tensor:
         """Find each RNA's trace from its own distances; 0 at padding, <bos> and <eos>."""
         coordinates = distances.new_zeros(*keep.shape, 3)
         for index, own in enumerate(keep):
@@ -889,7 +897,7 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
             length = int(own.sum())
             own_distances, own_scales = (part[index][square].view(length, length) for part in (distances, log_scales))
             weights = (own_distances * own_scales.exp()).pow(-2)
-            coordinates[index, own] = embed_distances(own_distances, weights, turns[index, own])
+            coordinates[index, own] = embed_distances(own_distances, weights, turns[index, own], bodies[index])
         return coordinates
 
 
