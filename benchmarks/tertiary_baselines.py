@@ -76,9 +76,7 @@ def fit_random_chain(chains: Sequence[np.ndarray], num_samples: int = 5, seed: i
     return sample
 
 
-def embed(
-    length: int, bodies: Sequence[Body], power: tuple[float, float], seed: int
-) -> np.ndarray:
+def embed(length: int, bodies: Sequence[Body], power: tuple[float, float], seed: int) -> np.ndarray:
     """Place nucleotides so that helices are rigid and all other distances as near as can be to what is expected.
 
     Weighted stress majorisation (Gansner, Koren and North, Graph Drawing 2004: weights are inverse squared distances)

@@ -45,6 +45,16 @@ def test_the_hand_comes_from_the_handedness():
     assert rmsd(embed(points, -turns).numpy(), points.numpy()) > 2
 
 
+def test_the_hand_of_a_part_comes_from_its_shape():
+    """The handedness along the chain is unknown; it may even be wrong where a shape is given."""
+    points = bent_chain(24)
+    bodies = [(torch.arange(start, start + 12), points[start : start + 12] @ -torch.eye(3)) for start in (0, 12)]
+    found = embed_distances(pair_distances(points), (0.1 * pair_distances(points)).pow(-2), torch.zeros(24), bodies)
+    for rows, places in bodies:
+        assert rmsd(found[rows].numpy(), places.numpy()) < 1
+        assert rmsd(found[rows].numpy(), -places.numpy()) > 1
+
+
 def test_handedness_of_helices():
     turns = handedness(helix(12))
     assert turns[:3].isnan().all()

@@ -26,8 +26,8 @@ _HANDEDNESS_WEIGHT = 10.0
 _FIRST_POWER = 0.3
 _SHARP_ROUND = 400
 _PRESS = 40.0
-# Until the weights are sharp, each rigid part is drawn with this force to where it fits best, found anew after so many
-# rounds. The force only sets its hand: in the end the distances count.
+# Each rigid part is drawn with this force to where it fits best, found anew after so many rounds. It sets the hand and
+# fades with the rounds: in the end the distances count.
 _RIGID_PULL = 0.3
 _RIGID_ROUNDS = 5
 
@@ -113,10 +113,10 @@ def embed_distances(
                 error = _HANDEDNESS_WEIGHT * turn_error(points) + _PRESS * done**2 * points[:, 3].square().sum()
                 (slope,) = torch.autograd.grad(error, points)
             points.grad = slope + _stress_slope(points, distances, weights)
-            if number < _SHARP_ROUND and rigid:
+            if rigid:
                 if number % _RIGID_ROUNDS == 0:
                     goal = points.detach() + _rigid_offsets(points.detach(), rigid)
-                points.grad += 2 * _RIGID_PULL * (points.detach() - goal)
+                points.grad += 2 * (1 - done) * _RIGID_PULL * (points.detach() - goal)
             optimizer.step()
         points = points.detach()[:, :3]
         return (points - points.mean(0)).float()

@@ -22,9 +22,9 @@ DYAD_ANGLE, DYAD_OFFSET = np.radians(-38.7), 1.06
 BOND = 5.6  # median distance of neighbouring C1' in known structures, angstrom
 LARGEST_STACKED_LOOP = 3  # unpaired nucleotides of a strand across which a helix goes on
 SHORTEST_HELIX = 2  # pairs: a lone pair turns no helix
-# Of a pair of nucleotides that no helix fixes, a distance of a g^b is expected, g its shortest way in angstrom: a and b.
-# Least squares of the logarithms, 200 pairs of each of the 691 training chains of `task_tables.py 3d`, with the minimum
-# free energy structures of ViennaRNA (`fit_helix_assembly` of benchmarks/tertiary_baselines.py).
+# A pair of nucleotides that no helix fixes is expected at a g^b angstrom, g its shortest way in angstrom: a and b, by
+# least squares of the logarithms over 200 pairs of each of the 691 training chains of `task_tables.py 3d`, with the
+# minimum free energy structures of ViennaRNA (`fit_helix_assembly` of benchmarks/tertiary_baselines.py).
 EXPECTED_POWER = (2.889, 0.597)
 
 

@@ -320,7 +320,7 @@ class TestTertiaryStructureFromPairs:
         helix = [i for pair in pairs for i in pair]
         shape = np.stack(a_form_helix(np.arange(9)), axis=1).reshape(-1, 3)
         trace = found.coordinates[0].numpy()
-        assert rmsd(trace[helix], shape) < 0.7
+        assert rmsd(trace[helix], shape) < 0.5
         assert rmsd(trace[helix] * (1, 1, -1), shape) > 3
         assert np.linalg.norm(np.diff(trace, axis=0), axis=1) == pytest.approx(5.6, abs=1)
         bodies = rigid_helices(pairs)
