@@ -92,8 +92,14 @@ def helix_prior(pair_logits: Tensor, nucleotides: Tensor, threshold: float, seed
         neighbours = torch.ones(number - 1)
         is_neighbour[index][square] = (neighbours.diag(1) + neighbours.diag(-1)).flatten()
     log_scales = torch.where((is_rigid + is_neighbour) > 0, _RIGID_LOG_SCALE, _LOOSE_LOG_SCALE)
-    parts = (part.to(device) for part in (distances, log_scales, is_rigid, is_neighbour, turns))
-    return HelixPrior(*parts, bodies=all_bodies)
+    return HelixPrior(
+        distances=distances.to(device),
+        log_scales=log_scales.to(device),
+        is_rigid=is_rigid.to(device),
+        is_neighbour=is_neighbour.to(device),
+        turns=turns.to(device),
+        bodies=all_bodies,
+    )
 
 
 def _pair_noise(length: int, seed: int) -> Tensor:
