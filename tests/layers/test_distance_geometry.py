@@ -48,11 +48,11 @@ def test_the_hand_comes_from_the_handedness():
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_hand_of_a_part_comes_from_its_shape(sign):
-    """The handedness along the chain says little of so short a helix of two strands."""
-    strand, partners = a_form_helix(np.arange(4))
+    """The handedness along the chain says nothing of so short a helix of two strands."""
+    strand, partners = a_form_helix(np.arange(3))
     points = sign * torch.from_numpy(np.concatenate([strand, partners[::-1]])).float()
     distances = pair_distances(points)
-    found = embed_distances(distances, (0.1 * distances).pow(-2), torch.zeros(8), [(torch.arange(8), points)]).numpy()
+    found = embed_distances(distances, (0.1 * distances).pow(-2), torch.zeros(6), [(torch.arange(6), points)]).numpy()
     assert rmsd(found, points.numpy()) < 0.5
     assert rmsd(found, -points.numpy()) > 1
 
