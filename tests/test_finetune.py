@@ -214,8 +214,8 @@ def test_lora_trains_adapters_and_merges_them(task, base, tmp_path):
     pytest.importorskip("peft")
     table = write_table(tmp_path / "table.parquet", task)
     config = {"config": '{"coordinate_head": "pair"}'} if task == "3d" else {}
-    # The adapters' second factor begins at 0, so their first one moves from the second step on. The last layers of the 3D
-    # head begin at 0 too, and both factors wait for them.
+    # The adapters' second factor begins at 0, so their first one moves from the second step on. The last layers of the
+    # 3D head begin at 0 too, and both factors wait for them.
     steps = 2 if task == "3d" else 1
     assert run(arguments(task, base, table, tmp_path / "run", lora_rank=2, max_steps=steps, **config)) == 0
     model = open_trained(task, tmp_path / "run")
