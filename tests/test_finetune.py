@@ -13,7 +13,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 
 import rna_hf
-from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RnaTokenizerFast
+from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetForSecondaryStructure, RnaTokenizerFast
 from rna_hf.cli.main import run
 from rna_hf.training.arguments import parse_arguments
 from rna_hf.training.run_record import RECORD_FILE, make_record, write_record
@@ -215,12 +215,28 @@ def test_lora_trains_adapters_and_merges_them(task, base, tmp_path):
     pytest.importorskip("peft")
     table = write_table(tmp_path / "table.parquet", task)
     config = {"config": '{"coordinate_head": "pair"}'} if task == "3d" else {}
-    # The adapters' second factor begins at 0, so their first one moves from the second step on.
-    assert run(arguments(task, base, table, tmp_path / "run", lora_rank=2, max_steps=1, **config)) == 0
+    # The adapters' second factor begins at 0, so their first one moves from the second step on. The last layers of the
+    # 3D head begin at 0 too, and both factors wait for them.
+    steps = 2 if task == "3d" else 1
+    assert run(arguments(task, base, table, tmp_path / "run", lora_rank=2, max_steps=steps, **config)) == 0
     model = open_trained(task, tmp_path / "run")
     start = RibonanzaNetForReactivity.from_pretrained(base)
     assert not torch.equal(model.model.layers[0].up_proj.weight, start.model.layers[0].up_proj.weight)
     assert torch.equal(model.model.layers[0].conv.weight, start.model.layers[0].conv.weight)
+
+
+def test_a_frozen_base_stays_as_it_is(base, tmp_path):
+    structure = RibonanzaNetForSecondaryStructure.from_pretrained(base, ignore_mismatched_sizes=True)
+    structure.save_pretrained(tmp_path / "structure")
+    RnaTokenizerFast(alphabet="ribonanzanet").save_pretrained(tmp_path / "structure")
+    table = write_table(tmp_path / "table.parquet", "3d")
+    options = {"freeze_base": True, "config": '{"coordinate_head": "pair"}', "weight_decay": 0.1}
+    assert run(arguments("3d", tmp_path / "structure", table, tmp_path / "run", **options)) == 0
+    model = open_trained("3d", tmp_path / "run")
+    start = structure.state_dict()
+    trained = model.state_dict()
+    assert all(torch.equal(trained[name], value) for name, value in start.items())
+    assert trained["distance_head.distances.weight"].any()
 
 
 def test_early_stopping(base, tmp_path):
@@ -316,6 +332,8 @@ def test_masked_lm_reads_fasta(base, tmp_path):
         ({"profiles": "good"}, "lacks the column 'signal_to_noise'"),
         ({"early_stopping_patience": 3}, "set eval_strategy and load_best_model_at_end"),
         ({"constant_part": 1.5}, "constant_part is 1.5"),
+        ({"lora_rank": 2, "freeze_base": True}, "freeze_base does not go with lora_rank"),
+        ({"from_scratch": True, "freeze_base": True}, "freeze_base does not go with from_scratch"),
         ({"max_steps": "many"}, "--max_steps/--max-steps: invalid int value: 'many' (see rna-hf finetune --help)"),
         ({"maximum_steps": 4}, "'--maximum_steps' is no option (see rna-hf finetune --help)"),
     ],

@@ -20,7 +20,7 @@ import tertiary_baselines as baselines
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForTertiaryStructure, RnaTokenizerFast
 from rna_hf.data.cluster_split import report_leakage
-from rna_hf.structure import parse_dotbracket, rmsd, tm_score
+from rna_hf.structure import helices, parse_dotbracket, rmsd, tm_score
 
 HAIRPIN = "GGGACGCACUUCGGUGCGUCCC"
 PAIRS = [(i, 21 - i) for i in range(9)]
@@ -37,7 +37,7 @@ def is_right_handed(strand):
 
 
 def test_a_form_geometry():
-    strand, partners = baselines.a_form_helix(np.arange(12))
+    strand, partners = helices.a_form_helix(np.arange(12))
     assert np.allclose(distances(strand[1:], strand[:-1]), 5.48, atol=0.02)
     assert np.allclose(distances(partners[1:], partners[:-1]), 5.48, atol=0.02)
     assert np.allclose(distances(strand, partners), 10.65, atol=0.05)
@@ -54,7 +54,7 @@ def test_a_form_geometry():
 
 @pytest.mark.shared
 def test_a_form_geometry_is_that_of_known_helices(shared_dir):
-    strand, partners = baselines.a_form_helix(np.arange(5))
+    strand, partners = helices.a_form_helix(np.arange(5))
     expected = np.stack([distances(strand[0], strand), distances(strand[0], partners), distances(strand, partners[0])])
     found = []
     for row in task_tables.read_chains(shared_dir / "data", "rna3d_kaggle", "train"):
@@ -75,22 +75,22 @@ def test_a_form_geometry_is_that_of_known_helices(shared_dir):
 def test_helices_go_on_across_small_loops():
     # A bulge of one, an internal loop of 1 x 2, and a hairpin; then a helix of its own, and a lone pair.
     pairs = [(0, 22), (1, 21), (3, 20), (5, 17), (6, 16), (30, 45), (31, 44), (50, 60)]
-    long_helix, other = baselines.find_helices(pairs)
+    long_helix, other = helices.find_helices(pairs)
     assert long_helix[0].tolist() == [0, 1, 3, 5, 6]
     assert long_helix[1].tolist() == [22, 21, 20, 17, 16]
     assert long_helix[2].tolist() == [0, 1, 2, 4, 5]
     assert other[0].tolist() == [30, 31]
-    assert baselines.find_helices([(0, 20), (1, 19), (6, 14), (7, 13)])[1][2].tolist() == [0, 1]
-    assert baselines.find_helices([]) == []
+    assert helices.find_helices([(0, 20), (1, 19), (6, 14), (7, 13)])[1][2].tolist() == [0, 1]
+    assert helices.find_helices([]) == []
 
 
 def test_graph_distances_go_through_helices():
-    bodies = baselines.rigid_helices("((((((....))))))")
-    ways = baselines.graph_distances(16, bodies)
+    bodies = helices.rigid_helices(parse_dotbracket("((((((....))))))"))
+    ways = helices.graph_distances(16, bodies)
     assert ways[0, 15] == pytest.approx(10.65, abs=0.05)
     assert ways[5, 8] == pytest.approx(2 * 5.6 + 5.6)
     assert ways[0, 5] < 5 * 5.6
-    expected = baselines.expected_distances(ways, bodies, (3.0, 0.6))
+    expected = helices.expected_distances(ways, bodies, (3.0, 0.6))
     assert np.allclose(np.diagonal(expected, 1)[5:10], 5.6)
     assert expected[0, 15] == ways[0, 15]
     assert expected[5, 8] == pytest.approx(3.0 * ways[5, 8] ** 0.6)
@@ -106,7 +106,7 @@ def test_assembled_helices_are_rigid_and_right_handed():
     assert np.array_equal(traces, sample(HAIRPIN))
     assert not np.allclose(traces[0], traces[1])
     helix = [i for pair in PAIRS for i in pair]
-    shape = np.stack(baselines.a_form_helix(np.arange(9)), axis=1).reshape(-1, 3)
+    shape = np.stack(helices.a_form_helix(np.arange(9)), axis=1).reshape(-1, 3)
     assert rmsd(traces[0][helix], shape) < 1e-6
     assert tm_score(traces[0][helix] * (1, 1, -1), shape) < 0.5
     assert distances(traces[0][1:], traces[0][:-1]).max() < 9

@@ -7,6 +7,7 @@ import torch
 from rna_hf.layers.distance_geometry import embed_distances, handedness, pair_distances, typical_distances
 from rna_hf.losses import distance_loss
 from rna_hf.structure import rmsd
+from rna_hf.structure.helices import a_form_helix
 
 
 def helix(length, turn=32.7, rise=2.81, radius=8.35):
@@ -43,6 +44,17 @@ def test_the_hand_comes_from_the_handedness():
     turns = handedness(points).nan_to_num()
     assert rmsd(embed(points, -turns).numpy(), mirrored.numpy()) < 0.1
     assert rmsd(embed(points, -turns).numpy(), points.numpy()) > 2
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_hand_of_a_part_comes_from_its_shape(sign):
+    """The handedness along the chain says nothing of so short a helix of two strands."""
+    strand, partners = a_form_helix(np.arange(3))
+    points = sign * torch.from_numpy(np.concatenate([strand, partners[::-1]])).float()
+    distances = pair_distances(points)
+    found = embed_distances(distances, (0.1 * distances).pow(-2), torch.zeros(6), [(torch.arange(6), points)]).numpy()
+    assert rmsd(found, points.numpy()) < 0.5
+    assert rmsd(found, -points.numpy()) > 1
 
 
 def test_handedness_of_helices():

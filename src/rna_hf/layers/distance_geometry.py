@@ -8,6 +8,7 @@ each other, would not find the way in three.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -25,6 +26,10 @@ _HANDEDNESS_WEIGHT = 10.0
 _FIRST_POWER = 0.3
 _SHARP_ROUND = 400
 _PRESS = 40.0
+# Each rigid part is drawn with this force to where it fits best, found anew after so many rounds. It sets the hand and
+# fades with the rounds: in the end the distances count.
+_RIGID_PULL = 0.3
+_RIGID_ROUNDS = 5
 
 
 def typical_distances(length: int, device: torch.device | str | None = None) -> Tensor:
@@ -61,13 +66,17 @@ def handedness(points: Tensor) -> Tensor:
     return result
 
 
-def embed_distances(distances: Tensor, weights: Tensor, turns: Tensor) -> Tensor:
+def embed_distances(
+    distances: Tensor, weights: Tensor, turns: Tensor, bodies: Sequence[tuple[Tensor, Tensor]] = ()
+) -> Tensor:
     """Find a trace that has the given distances as nearly as possible. It has no gradient.
 
     Args:
         distances: (L, L), angstrom, symmetric.
         weights: (L, L), of the squared errors of the distances, symmetric, above 0; only their ratios count.
         turns: (L,), the handedness at each nucleotide, -1..1; see `handedness`.
+        bodies: parts of a known shape, such as helices: nucleotides (N,) and places (N, 3), angstrom, in a frame of
+            their own. They say what the handedness along the chain can't: that of short helices and between strands.
 
     Returns:
         (L, 3), angstrom, float32, centred.
@@ -80,12 +89,16 @@ def embed_distances(distances: Tensor, weights: Tensor, turns: Tensor) -> Tensor
             return distances.new_zeros(1, 3).float()
         points = _scale(distances.fill_diagonal_(0))
         inner = slice(_MARGIN, max(length - _MARGIN, _MARGIN))
+        rigid = [(rows.to(points.device), places.to(points)) for rows, places in bodies]
 
         def turn_error(points: Tensor) -> Tensor:
             return (handedness(points[:, :3]) - turns)[inner].square().sum()
 
+        def hand_error(points: Tensor) -> Tensor:
+            return _HANDEDNESS_WEIGHT * turn_error(points) + _rigid_offsets(points, rigid).square().sum()
+
         mirrored = points * points.new_tensor([-1.0, 1.0, 1.0, 1.0])
-        points = points if turn_error(points) <= turn_error(mirrored) else mirrored
+        points = points if hand_error(points) <= hand_error(mirrored) else mirrored
         log_weights = weights.fill_diagonal_(1).log()
         points.requires_grad_(True)
         optimizer = torch.optim.Adam([points], lr=_STEP, betas=(0.9, 0.99))
@@ -100,9 +113,30 @@ def embed_distances(distances: Tensor, weights: Tensor, turns: Tensor) -> Tensor
                 error = _HANDEDNESS_WEIGHT * turn_error(points) + _PRESS * done**2 * points[:, 3].square().sum()
                 (slope,) = torch.autograd.grad(error, points)
             points.grad = slope + _stress_slope(points, distances, weights)
+            if rigid:
+                if number % _RIGID_ROUNDS == 0:
+                    goal = points.detach() + _rigid_offsets(points.detach(), rigid)
+                points.grad += 2 * (1 - done) * _RIGID_PULL * (points.detach() - goal)
             optimizer.step()
         points = points.detach()[:, :3]
         return (points - points.mean(0)).float()
+
+
+def _rigid_offsets(points: Tensor, bodies: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the way (L, 4) from each point (L, 4) to its place in its body, put where it fits best and not mirrored.
+
+    Kabsch, Acta Cryst. A32:922, 1976. Points of no body stay.
+    """
+    offsets = torch.zeros_like(points)
+    for rows, places in bodies:
+        found = points[rows, :3]
+        centre, own_centre = found.mean(0), places.mean(0)
+        left, _, right = torch.linalg.svd((places - own_centre).T @ (found - centre))
+        signs = left.new_ones(3)
+        signs[2] = torch.sign(torch.linalg.det(left) * torch.linalg.det(right))
+        offsets[rows, :3] = (places - own_centre) @ (left * signs) @ right + centre - found
+        offsets[rows, 3] = points[rows, 3].mean() - points[rows, 3]
+    return offsets
 
 
 def _stress_slope(points: Tensor, distances: Tensor, weights: Tensor) -> Tensor:

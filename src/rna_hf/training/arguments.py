@@ -26,6 +26,7 @@ class ModelArguments:
         config: fields of the configuration to set, JSON on the command line, a table in YAML.
         lora_rank: rank of LoRA adapters on every linear layer of the layers; 0 trains all weights.
         lora_alpha: scale of the adapters, divided by the rank.
+        freeze_base: train the head alone and leave the base model as `model` has it.
         optimizer: "adamw" (TrainingArguments' `optim`) or "ranger" (Ranger of the package pytorch-optimizer).
         constant_part: part of the epochs, rounded down to whole ones, before the rate falls along a cosine; for
             `lr_scheduler_type` "warmup_stable_decay" without `num_decay_steps` in `lr_scheduler_kwargs`.
@@ -41,6 +42,7 @@ class ModelArguments:
     config: str = field(default="{}", metadata={"help": "fields of the configuration to set, as JSON"})
     lora_rank: int = field(default=0, metadata={"help": "rank of LoRA adapters; 0: train all weights"})
     lora_alpha: int = field(default=16, metadata={"help": "scale of the adapters, divided by the rank"})
+    freeze_base: bool = field(default=False, metadata={"help": "train the head alone"})
     optimizer: str = field(default="adamw", metadata={"help": "adamw or ranger"})
     constant_part: float = field(
         default=0.75, metadata={"help": "part of the epochs before warmup_stable_decay lets the rate fall"}

@@ -72,6 +72,9 @@ def check_arguments(
     find_optimizer(model_arguments, training_arguments)
     if model_arguments.lora_rank:
         _need("peft", "lora_rank")
+    if model_arguments.freeze_base and (model_arguments.lora_rank or model_arguments.from_scratch):
+        other = "lora_rank" if model_arguments.lora_rank else "from_scratch"
+        raise ValueError(f"freeze_base does not go with {other}, which trains the base model: leave one of them out")
     patience = model_arguments.early_stopping_patience
     if patience and not training_arguments.load_best_model_at_end:
         raise ValueError(
@@ -229,10 +232,14 @@ def load_model(arguments: ModelArguments, task: FineTuneTask) -> Any:
             f"{arguments.model} is a {config.model_type}, which has no head for {arguments.task}: name another model"
         )
     if arguments.from_scratch:
-        return auto_class.from_config(config)
-    # A head of another task has another shape; it begins anew.
-    folder = find_checkpoint(arguments.model)
-    return auto_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=True)
+        model = auto_class.from_config(config)
+    else:
+        # A head of another task has another shape; it begins anew.
+        folder = find_checkpoint(arguments.model)
+        model = auto_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=True)
+    if arguments.freeze_base:
+        model.base_model.requires_grad_(False)
+    return model
 
 
 def load_tokenizer(arguments: ModelArguments, data: DataArguments) -> Any:

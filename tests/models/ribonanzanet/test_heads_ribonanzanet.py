@@ -1,5 +1,6 @@
 """The heads of RibonanzaNet: independent of padding, neutral under accumulation, harmless with unknown labels."""
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -7,6 +8,9 @@ import transformers
 import rna_hf
 from rna_hf import RibonanzaNetConfig
 from rna_hf.layers.distance_geometry import pair_distances
+from rna_hf.models.ribonanzanet import modeling_ribonanzanet
+from rna_hf.structure import rmsd
+from rna_hf.structure.helices import a_form_helix, expected_distances, graph_distances, rigid_helices
 
 TINY = {
     "hidden_size": 32,
@@ -49,7 +53,12 @@ def make(name, implementation="sdpa", **changes):
     torch.manual_seed(1)
     config = RibonanzaNetConfig(**(TINY | HEADS[name][0] | changes))
     config._attn_implementation = implementation
-    return getattr(rna_hf, f"RibonanzaNetFor{name.split('-')[0]}")(config).eval()
+    model = getattr(rna_hf, f"RibonanzaNetFor{name.split('-')[0]}")(config).eval()
+    if name == "TertiaryStructure-pair":
+        # These begin at zero, and what they read would not matter.
+        for layer in (model.distance_head.distances, model.distance_head.turns):
+            torch.nn.init.normal_(layer.weight, std=0.3)
+    return model
 
 
 def batch(lengths=LENGTHS, width=None):
@@ -161,9 +170,13 @@ def test_labels_at_padding_never_count(name):
 def test_gradient_reaches_every_parameter(name):
     model = make(name, label_range=None).train()
     model(*batch(), labels=labels_for(name, unknown=0)).loss.backward()
-    assert not [n for n, parameter in model.named_parameters() if parameter.grad is None and "reactivity_head" not in n]
-    head = model.distance_head if name == "TertiaryStructure-pair" else model.head
-    assert head.weight.grad.abs().sum() > 0
+    # The 3D head that reads pairs decodes a structure from `head`, without a gradient.
+    reads_pairs = name == "TertiaryStructure-pair"
+    spared = ("head.",) if reads_pairs else ("reactivity_head",)
+    missing = [n for n, parameter in model.named_parameters() if parameter.grad is None and not n.startswith(spared)]
+    assert not missing
+    for head in [model.distance_head.distances, model.distance_head.turns] if reads_pairs else [model.head]:
+        assert head.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -255,13 +268,27 @@ class TestTertiaryStructure:
 
 
 def make_calm(name, **changes):
-    """A model whose distances are near the typical ones: wild ones have many traces that fit them equally badly."""
+    """A model whose distances are near the expected ones: wild ones have many traces that fit them equally badly."""
     model = make(name, **changes)
     if name == "TertiaryStructure-pair":
         with torch.no_grad():
-            model.distance_head.weight.mul_(0.1)
-            model.distance_head.bias.copy_(torch.tensor([0.0, -2.0]))
+            model.distance_head.distances.weight.mul_(0.1)
+            model.distance_head.turns.weight.mul_(0.1)
     return model
+
+
+class KnownPairs(torch.nn.Module):
+    """Stands for the head that says which nucleotides pair; makes them as sure as it is told."""
+
+    def __init__(self, pairs, length, certainty=8.0):
+        super().__init__()
+        logits = torch.full((length, length), -certainty)
+        for i, j in pairs:
+            logits[i, j] = logits[j, i] = certainty
+        self.register_buffer("logits", logits)
+
+    def forward(self, pair_states):
+        return self.logits.expand(len(pair_states), -1, -1)[..., None]
 
 
 class TestTertiaryStructureFromPairs:
@@ -282,6 +309,51 @@ class TestTertiaryStructureFromPairs:
             found = model(batch((30,))[0])
         errors = (pair_distances(found.coordinates) / found.distances - 1)[0]
         assert errors.fill_diagonal_(0).abs().median() < 0.2
+
+    def test_untrained_it_is_helices_in_space(self):
+        torch.manual_seed(1)
+        model = rna_hf.RibonanzaNetForTertiaryStructure(RibonanzaNetConfig(**TINY, coordinate_head="pair")).eval()
+        pairs = [(i, 21 - i) for i in range(9)]
+        model.head = KnownPairs(pairs, 22)
+        with torch.no_grad():
+            found = model(batch((22,))[0])
+        helix = [i for pair in pairs for i in pair]
+        shape = np.stack(a_form_helix(np.arange(9)), axis=1).reshape(-1, 3)
+        trace = found.coordinates[0].numpy()
+        assert rmsd(trace[helix], shape) < 0.5
+        assert rmsd(trace[helix] * (1, 1, -1), shape) > 3
+        assert np.linalg.norm(np.diff(trace, axis=0), axis=1) == pytest.approx(5.6, abs=1)
+        bodies = rigid_helices(pairs)
+        expected = torch.from_numpy(expected_distances(graph_distances(22, bodies), bodies)).float()
+        torch.testing.assert_close(found.distances[0], expected + torch.eye(22))
+
+    def test_a_structure_checkpoint_fills_the_pair_head(self, tmp_path):
+        structure = make("SecondaryStructure", predict_reactivity=False)
+        structure.save_pretrained(tmp_path)
+        model, info = rna_hf.RibonanzaNetForTertiaryStructure.from_pretrained(
+            tmp_path, coordinate_head="pair", output_loading_info=True
+        )
+        assert torch.equal(model.head.weight, structure.head.weight)
+        assert {name.split(".")[0] for name in info["missing_keys"]} == {"distance_head"}
+        assert not info["unexpected_keys"]
+        assert not model.distance_head.distances.weight.any()
+        assert model.distance_head.dense.weight.any()
+
+    def test_a_frozen_base_keeps_nothing_for_a_backward_pass(self):
+        model = make("TertiaryStructure-pair").train()
+        expected = model(*batch(), labels=labels_for("TertiaryStructure-pair")).loss
+        model.base_model.requires_grad_(False)
+        outputs = model(*batch(), labels=labels_for("TertiaryStructure-pair"), output_pair_states=True)
+        assert not outputs.pair_states[-1].requires_grad
+        torch.testing.assert_close(outputs.loss, expected)
+        outputs.loss.backward()
+        assert all(p.grad.any() for p in model.distance_head.parameters())
+
+    def test_blocks_of_pairs_do_not_matter(self, monkeypatch):
+        model = make("TertiaryStructure-pair")
+        expected = model(*batch()).distances
+        monkeypatch.setattr(modeling_ribonanzanet, "DISTANCE_BLOCK", 100)
+        torch.testing.assert_close(model(*batch()).distances, expected)
 
     def test_training_mode_spares_it(self):
         outputs = make("TertiaryStructure-pair").train()(*batch(), labels=labels_for("TertiaryStructure-pair"))

@@ -51,9 +51,11 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         min_signal_to_noise: profiles under this signal-to-noise ratio don't count in the loss, where it is given.
         degradation_targets: names of the values that the degradation head predicts for each nucleotide, in order.
         predict_reactivity: the secondary structure head also predicts the reactivity of `channels`.
-        pair_threshold: base pairs whose predicted probability is not above it are left out of a decoded structure.
+        pair_threshold: base pairs whose predicted probability is not above it are left out of a decoded structure, also
+            of that which the 3D head starts from.
         coordinate_head: what the 3D head reads: "sequence", the sequence state alone, as the original; or "pair", the
-            pair state, from which it predicts distances.
+            pair state, from which it decodes helices and corrects the distances that they let expect. Start that from
+            a checkpoint of the secondary structure head, whose weights decode them and are not trained for 3D.
         head_dropout: probability of dropout before the head, where the head reads the pair state or classifies.
         training_max_length: longest sequence seen in training, nucleotides; used for a warning only.
         pad_token_id: id of padding; its embedding is zero and never trained.

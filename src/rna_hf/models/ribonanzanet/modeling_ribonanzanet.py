@@ -20,7 +20,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from ...layers.attention import cancel_mixed_logits, eager_attention_forward, mask_padded_keys
-from ...layers.distance_geometry import embed_distances, typical_distances
+from ...layers.distance_geometry import embed_distances
 from ...layers.pair import (
     OuterProductMean,
     PairTransition,
@@ -52,6 +52,7 @@ from ...outputs import (
     SequenceDropoutOutput,
     TertiaryStructureOutput,
 )
+from ..helix_prior import HelixPrior, helix_prior
 from .configuration_ribonanzanet import RibonanzaNetConfig
 
 
@@ -299,7 +300,10 @@ class RibonanzaNetPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as the original does: torch's defaults; gates of triangle updates weight 0 and bias 1."""
-        if isinstance(module, (nn.Linear, nn.Conv1d, OuterProductMean)):
+        if isinstance(module, RibonanzaNetCorrection):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, (nn.Linear, nn.Conv1d, OuterProductMean)):
             first_gate = module.first_gate_row if isinstance(module, TriangleProjection) else None
             weight = nn.init.kaiming_uniform_(torch.empty(module.weight.shape), a=math.sqrt(5))
             bound = 1 / math.sqrt(weight[0].numel())
@@ -327,15 +331,20 @@ class RibonanzaNetPreTrainedModel(PreTrainedModel):
         output_pair_states: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Run the base model below a head and return its `PairTrackModelOutput`."""
-        return self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            inputs_embeds=inputs_embeds,
-            output_pair_states=output_pair_states,
-            return_dict=True,
-            **kwargs,
-        )
+        """Run the base model below a head and return its `PairTrackModelOutput`.
+
+        Nothing is kept for a backward pass where all weights of the base model are frozen.
+        """
+        has_gradient = inputs_embeds is not None or any(weight.requires_grad for weight in self.model.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and has_gradient):
+            return self.model(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                inputs_embeds=inputs_embeds,
+                output_pair_states=output_pair_states,
+                return_dict=True,
+                **kwargs,
+            )
 
     def _nucleotides(self, states: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
         """Return where nucleotides are, (B, L): not at padding, nor at <bos> and <eos>."""
@@ -673,6 +682,51 @@ class RibonanzaNetForSecondaryStructure(RibonanzaNetPreTrainedModel):
 
 # Nucleotides of a stretch that moves together in a sampled structure.
 SAMPLED_STRETCH = 9
+# Pairs of nucleotides that the head for distances reads at a time.
+DISTANCE_BLOCK = 2**17
+
+
+class RibonanzaNetCorrection(nn.Linear):
+    """A linear layer that begins at zero."""
+
+
+class RibonanzaNetDistanceHead(nn.Module):
+    """Corrects the distances, their scales and the handedness that the helices of a structure let expect.
+
+    Its last layers begin at zero: untrained, it leaves what is expected as it is.
+    """
+
+    def __init__(self, config: RibonanzaNetConfig):
+        super().__init__()
+        self.dropout = nn.Dropout(config.head_dropout)
+        self.dense = nn.Linear(config.pair_hidden_size + 3, config.pair_hidden_size)
+        self.distances = RibonanzaNetCorrection(config.pair_hidden_size, 2)
+        self.turns = RibonanzaNetCorrection(config.hidden_size + 1, 1)
+
+    def forward(self, hidden_states: Tensor, pair_states: Tensor, prior: HelixPrior) -> tuple[Tensor, Tensor, Tensor]:
+        """Return distances (B, L, L) in angstrom, the logarithms of their scales (B, L, L) and the handedness (B, L).
+
+        Args:
+            hidden_states: (B, L, H).
+            pair_states: (B, L, L, C), of the last layer.
+            prior: what is expected.
+        """
+        length = hidden_states.shape[1]
+        features = prior.features().to(pair_states.dtype)
+        step = max(1, DISTANCE_BLOCK // (len(pair_states) * length))
+        blocks = []
+        for start in range(0, length, step):
+            rows = slice(start, start + step)
+            symmetric = pair_states[:, rows] + pair_states[:, :, rows].transpose(1, 2)
+            inner = self.dense(torch.cat([self.dropout(symmetric), features[:, rows]], dim=-1))
+            blocks.append(self.distances(nn.functional.gelu(inner)).float())
+        ratios, log_scales = torch.cat(blocks, dim=1).unbind(-1)
+        turns = self.turns(torch.cat([hidden_states, prior.turns[..., None].to(hidden_states.dtype)], dim=-1))
+        return (
+            prior.distances * ratios.clamp(-4, 4).exp(),
+            (prior.log_scales + log_scales).clamp(-5, 2),
+            (prior.turns.atanh() + turns[..., 0].float()).tanh(),
+        )
 
 
 class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
@@ -681,16 +735,17 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
     `coordinate_head="sequence"` is the original's fine-tune `3D` (`xyz_predictor`), a linear map of the sequence state.
     With "pair" the model predicts all distances, how sure it is of each, and the handedness along the chain;
     `rna_hf.layers.distance_geometry` finds the trace that fits them best. It is found in evaluation mode only, since
-    the loss does not need it.
+    the loss does not need it. The model starts from helices in space: `head` is that of
+    `RibonanzaNetForSecondaryStructure`, whose checkpoints fill it, and the helices of the structure decoded from it say
+    what `distance_head` corrects. Decoding has no gradient, so training for 3D leaves `head` as it is.
     """
 
     def __init__(self, config: RibonanzaNetConfig):
         super().__init__(config)
         self.model = RibonanzaNetModel(config)
         if config.coordinate_head == "pair":
-            self.dropout = nn.Dropout(config.head_dropout)
-            self.distance_head = nn.Linear(config.pair_hidden_size, 2)
-            self.handedness_head = nn.Linear(config.hidden_size, 1)
+            self.head = nn.Linear(config.pair_hidden_size, 1)
+            self.distance_head = RibonanzaNetDistanceHead(config)
         else:
             self.head = nn.Linear(config.hidden_size, 3)
         self.post_init()
@@ -731,14 +786,9 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
             loss = None if labels is None else coordinate_loss(coordinates, labels, num_items)
             return TertiaryStructureOutput(loss=loss, coordinates=coordinates, **shared_outputs(outputs))
 
-        ratios, log_scales = self.distance_head(self.dropout(symmetrise(outputs.last_pair_state))).float().unbind(-1)
-        distances = typical_distances(states.shape[1], states.device) * ratios.clamp(-4, 4).exp()
-        log_scales = log_scales.clamp(-5, 2)
-        turns = self.handedness_head(states)[..., 0].float().tanh()
-        coordinates = None
-        if not self.training:
-            keep = self._nucleotides(states, input_ids, attention_mask)
-            coordinates = self._embed(distances, log_scales, turns, keep)
+        keep = self._nucleotides(states, input_ids, attention_mask)
+        distances, log_scales, turns, bodies = self._predict_distances(outputs, keep)
+        coordinates = None if self.training else self._embed(distances, log_scales, turns, bodies, keep)
         return TertiaryStructureOutput(
             loss=None if labels is None else distance_loss(distances, log_scales, turns, labels, num_items),
             coordinates=coordinates,
@@ -755,8 +805,9 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
         """Predict several different structures of each RNA.
 
         The first is the model's prediction. The others differ by what the model is unsure of: with the pair state,
-        distances are drawn around the predicted ones, so that some come out more compact and others more open; without
-        it, dropout stays on. What is drawn depends on the seed and the number of the sample alone, not on the batch.
+        other secondary structures are drawn by the probabilities of pairs, and distances around the predicted ones, so
+        that some come out more compact and others more open; without it, dropout stays on. What is drawn depends on the
+        seed and the number of the sample alone, not on the batch.
 
         Args:
             input_ids: see `RibonanzaNetModel.forward`.
@@ -774,18 +825,31 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
             raise ValueError("sample_coordinates is for a model in evaluation mode: call model.eval() first")
         if num_samples < 1:
             raise ValueError(f"num_samples is {num_samples}: at least 1 is needed")
-        outputs = self(input_ids=input_ids, attention_mask=attention_mask)
-        keep = self._nucleotides(outputs.coordinates, input_ids, attention_mask)
-        samples = outputs.coordinates.new_zeros(len(keep), num_samples, *outputs.coordinates.shape[1:]).float()
-        samples[:, 0] = outputs.coordinates * keep[..., None]
-        for number in range(1, num_samples):
-            if self.config.coordinate_head == "pair":
-                samples[:, number] = self._redraw(
-                    outputs.distances, outputs.log_scales, outputs.turns, keep, seed + number
-                )
-            else:
+        reads_pairs = self.config.coordinate_head == "pair"
+        outputs = self._run(input_ids, attention_mask, None, output_last_pair_state=reads_pairs)
+        keep = self._nucleotides(outputs.last_hidden_state, input_ids, attention_mask)
+        samples = torch.zeros(len(keep), num_samples, keep.shape[1], 3, device=keep.device)
+        for number in range(num_samples):
+            if reads_pairs:
+                drawn = seed + number if number else None
+                distances, log_scales, turns, bodies = self._predict_distances(outputs, keep, drawn)
+                if drawn is not None:
+                    distances = self._redraw(distances, log_scales, keep, drawn)
+                samples[:, number] = self._embed(distances, log_scales, turns, bodies, keep)
+            elif number:
                 samples[:, number] = self._predict_with_dropout(input_ids, attention_mask, keep, seed + number)
+            else:
+                samples[:, number] = self.head(outputs.last_hidden_state).float() * keep[..., None]
         return samples
+
+    def _predict_distances(
+        self, outputs: Any, keep: Tensor, seed: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, list[list[tuple[Tensor, Tensor]]]]:
+        """Return what `distance_head` makes of the helices decoded, or with a seed drawn, and these helices."""
+        with torch.no_grad():
+            pair_logits = self.head(symmetrise(outputs.last_pair_state))[..., 0]
+            prior = helix_prior(pair_logits, keep, self.config.pair_threshold, seed)
+        return *self.distance_head(outputs.last_hidden_state, outputs.last_pair_state, prior), prior.bodies
 
     def _predict_with_dropout(
         self, input_ids: Tensor, attention_mask: Tensor | None, keep: Tensor, seed: int
@@ -803,8 +867,9 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
             self.eval()
         return coordinates * keep[..., None]
 
-    def _redraw(self, distances: Tensor, log_scales: Tensor, turns: Tensor, keep: Tensor, seed: int) -> Tensor:
-        """Find traces from distances that are drawn around the predicted ones."""
+    @staticmethod
+    def _redraw(distances: Tensor, log_scales: Tensor, keep: Tensor, seed: int) -> Tensor:
+        """Draw distances (B, L, L) around the predicted ones."""
         distances = distances.clone()
         for index, own in enumerate(keep):
             generator = torch.Generator().manual_seed(seed)
@@ -815,10 +880,16 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
             draws = (overall + (places[:, None] + places) / 2).flatten().to(distances.device)
             square = own[:, None] & own
             distances[index, square] *= (draws * log_scales[index, square].exp()).clamp(-1, 1).exp()
-        return self._embed(distances, log_scales, turns, keep)
+        return distances
 
     @staticmethod
-    def _embed(distances: Tensor, log_scales: Tensor, turns: Tensor, keep: Tensor) -> Tensor:
+    def _embed(
+        distances: Tensor,
+        log_scales: Tensor,
+        turns: Tensor,
+        bodies: list[list[tuple[Tensor, Tensor]]],
+        keep: Tensor,
+    ) -> Tensor:
         """Find each RNA's trace from its own distances; 0 at padding, <bos> and <eos>."""
         coordinates = distances.new_zeros(*keep.shape, 3)
         for index, own in enumerate(keep):
@@ -826,7 +897,7 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
             length = int(own.sum())
             own_distances, own_scales = (part[index][square].view(length, length) for part in (distances, log_scales))
             weights = (own_distances * own_scales.exp()).pow(-2)
-            coordinates[index, own] = embed_distances(own_distances, weights, turns[index, own])
+            coordinates[index, own] = embed_distances(own_distances, weights, turns[index, own], bodies[index])
         return coordinates
 
 
