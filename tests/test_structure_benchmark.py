@@ -19,7 +19,7 @@ import structure_accuracy as benchmark
 from bootstrap import mean_interval
 from structure_accuracy import Decoding
 from structure_baselines import ViennaStructures
-from structure_families import closest_families
+from structure_families import abstract_shape, closest_families, count_alike
 from structure_sets import WATSON_CRICK_OR_WOBBLE, KnownRna, canonical, read_pdb
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForSecondaryStructure, RnaTokenizerFast
@@ -114,6 +114,25 @@ def test_families_go_by_shared_words():
     assert families == ["tRNA", "5s", "", "", ""]
 
 
+def test_shapes_are_the_nesting_of_helices():
+    cloverleaf = "(((((((..((((........)))).((((.......))))....(((((.......)))))))))))).."
+    assert abstract_shape(parse_dotbracket(cloverleaf)) == "[[][][]]"
+    assert abstract_shape(parse_dotbracket("((..((.(...)))..)).(((...)))")) == "[][]"
+    assert abstract_shape(parse_dotbracket("..((..[[..))..]]")) == "[]"
+    assert abstract_shape([]) == ""
+
+
+def test_relatives_in_shape_have_the_length_of_a_family():
+    family = [
+        ("A" * len(text), parse_dotbracket(text)) for text in ("((....))((....))....", "(......)((.....))", "....")
+    ]
+    others = ["((....))(.......)..", "(...)(...)", "((................))"]
+    rnas = [("A" * len(text), parse_dotbracket(text)) for text in others]
+    assert count_alike(rnas, family[:2]) == 1  # of "[][]", 17 to 20 nt
+    assert count_alike(rnas, family[1:2]) == 0
+    assert count_alike([*rnas, *family], family) == 1
+
+
 def test_pairs_come_in_order_and_do_not_depend_on_the_batch(checkpoint):
     sequences = [random_rna(seed, length) for seed, length in enumerate((30, 12, 45, 30, 20))]
     decodings = [Decoding(0.0, 1), Decoding(0.0, 1, canonical_only=True)]
@@ -162,11 +181,16 @@ def test_a_whole_run(made_data, checkpoint, tmp_path, capsys):
         "pdb",
         "pdb, AU, GC and GU pairs",
         "archiveii",
+        "archiveii, families not in training",
         "archiveii, 5s",
         "archiveii, tRNA",
     ]
     assert report["model"] == "untrained"
-    assert [one["dataset"] for one in report["headlines"]] == ["bprna", "archiveii", "pdb"]
+    assert [one["dataset"] for one in report["headlines"]] == [
+        "bprna",
+        "archiveii, families not in training",
+        "pdb",
+    ]
     best = max(tests["bprna"]["metrics"][method]["f1"]["value"] for method in ("mfe", "mea"))
     assert report["headlines"][0]["baseline_value"] == best
     assert report["headlines"][0]["value"] == tests["bprna"]["metrics"]["model"]["f1"]["value"]
@@ -176,9 +200,10 @@ def test_a_whole_run(made_data, checkpoint, tmp_path, capsys):
     assert tests["archiveii, 5s"]["held_out"] == "untrained"
     assert tests["archiveii, 5s"]["pseudoknots"]["pairs"] == 8
     # One is too long, the other is nearly in the training table, which thus holds a relative.
-    trna = {"too_long": 1, "similar_to_training": 1, "training_relatives": 1, "rnas": 0}
+    trna = {"too_long": 1, "similar_to_training": 1, "training_relatives": 1, "training_alike": 0, "rnas": 0}
     assert tests["archiveii, tRNA"] == trna
-    assert tests["archiveii"]["rnas"] == 2
+    # A checkpoint trained without 5S rRNA makes it a family that is not in training.
+    assert tests["archiveii"]["rnas"] == tests["archiveii, families not in training"]["rnas"] == 2
     shown = capsys.readouterr().out
     assert output.with_suffix(".md").read_text().strip() == shown.strip()
     assert "untrained minus ViennaRNA, minimum free energy" in shown

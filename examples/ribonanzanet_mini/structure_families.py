@@ -1,13 +1,16 @@
-"""Families of RNAs by their resemblance to ArchiveII, whose families are known."""
+"""Families of RNAs by their resemblance to ArchiveII, whose families are known: in words, and in shape."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 K = 6  # nucleotides of the counted words
 LEAST_COSINE = 0.3  # below, the closest RNA says nothing about the family
+SAME_LENGTH = 0.1  # by how much of a family's median length an RNA of its shape may be longer or shorter
 _BLOCK = 1000  # sequences compared at a time
 # A power of 4 for each place of a word; 4 ** K marks words with a letter other than ACGU.
 _LETTERS = {letter: code for code, letter in enumerate("ACGU")}
@@ -51,3 +54,41 @@ def closest_families(sequences: Sequence[str], references: Sequence[str], famili
             families[index] if row[index] >= LEAST_COSINE else "" for row, index in zip(cosines, closest.tolist())
         ]
     return result
+
+
+def abstract_shape(pairs: Sequence[tuple[int, int]]) -> str:
+    """Return how helices are nested, such as `[[][][]]` for a cloverleaf; bulges and internal loops don't count.
+
+    It is the most abstract shape of Giegerich et al. 2004, Nucleic Acids Res. 32:4843.
+
+    Args:
+        pairs: (i, j), i < j, sorted; of two that cross, the second is left out.
+    """
+    ends: list[float] = []  # where the pairs that are open close
+    helices: list[list[str]] = [[]]  # outside, and inside each of them, what has closed
+    for i, j in [*pairs, (math.inf, math.inf)]:
+        while ends and ends[-1] < i:
+            ends.pop()
+            inner = helices.pop()
+            helices[-1].append(inner[0] if len(inner) == 1 else f"[{''.join(inner)}]")
+        if not ends or j < ends[-1]:
+            ends.append(j)
+            helices.append([])
+    return "".join(helices[0])
+
+
+def count_alike(
+    rnas: Sequence[tuple[str, Sequence[tuple[int, int]]]], family: Sequence[tuple[str, Sequence[tuple[int, int]]]]
+) -> int:
+    """Count the RNAs of a family's most frequent shape whose length is its median length, within a tenth.
+
+    Args:
+        rnas: sequence and pairs of each.
+        family: sequence and pairs of its members.
+    """
+    shape, _ = Counter(abstract_shape(pairs) for _, pairs in family).most_common(1)[0]
+    length = float(np.median([len(sequence) for sequence, _ in family]))
+    return sum(
+        abs(len(sequence) - length) <= SAME_LENGTH * length and abstract_shape(pairs) == shape
+        for sequence, pairs in rnas
+    )
