@@ -1,6 +1,6 @@
 """Accuracy of predicted C1' traces beside three baselines, in one command::
 
-    python examples/ribonanzanet_mini/task_tables.py 3d
+    python examples/ribonanzanet_mini/task_tables.py structure 3d
     python benchmarks/tertiary_accuracy.py --model MODEL
 
 It writes `benchmarks/results/tertiary_accuracy.json` and a table beside it, `.md`. Two sets and their longer RNAs:
@@ -8,6 +8,9 @@ It writes `benchmarks/results/tertiary_accuracy.json` and a table beside it, `.m
 - casp15: the nine RNAs of CASP15, each against all its reference conformations, of which the best counts;
 - validation: chains of clusters that the training chains of `task_tables.py` share nothing with. A checkpoint may have
   been chosen by them, but not trained on them.
+
+No RNA of either is similar to a training chain, but some are to an RNA whose secondary structure the model may have
+learnt before; these are marked, and counted by test set.
 
 Scores are the TM-score of RNA (0 to 1), the RMSD after superposition (angstrom) and lDDT (0 to 1), each for the first
 sample and for the best of all samples by that score. A straight helix is one sample for every RNA. Intervals are 95 %
@@ -36,6 +39,7 @@ from bootstrap import RESAMPLES, mean_interval  # noqa: E402
 from reporting import headline, write_report  # noqa: E402
 
 from rna_hf.checkpoints import find_checkpoint  # noqa: E402
+from rna_hf.data.cluster_split import report_leakage  # noqa: E402
 from rna_hf.structure import lddt, rmsd, tm_score  # noqa: E402
 
 TABLES = REPOSITORY / ".cache" / "tables"
@@ -67,6 +71,18 @@ def read_chains(path: Path) -> list[dict[str, Any]]:
         natives = np.array(row["conformations"] if "conformations" in row else [row["coordinates"]], dtype=np.float64)
         rows.append({"id": row["id"], "sequence": row["sequence"], "natives": natives})
     return rows
+
+
+def find_known_structures(rows: Sequence[Mapping[str, Any]], table: Path) -> list[bool]:
+    """Tell for each RNA whether it is similar to one of the training table of secondary structures."""
+    import pyarrow.parquet as pq
+
+    if not table.is_file():
+        raise FileNotFoundError(f"{table} not found; write it with examples/ribonanzanet_mini/task_tables.py structure")
+    known = pq.read_table(table, columns=["sequence"])["sequence"].to_pylist()
+    leakage = report_leakage(known, [row["sequence"] for row in rows])
+    similar = {*leakage.exact.tolist(), *leakage.near.tolist()}
+    return [index in similar for index in range(len(rows))]
 
 
 def model_sampler(folder: Path, num_samples: int, seed: int = 0) -> baselines.Sampler:
@@ -183,7 +199,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     heads = [f"{METRIC_NAMES[metric]}, {pick}" for metric in METRICS for pick in PICKS]
     lines = [f"Means over RNAs; `best` is the best of {report['settings']['samples']} samples by that score.", ""]
     for name, entry in report["tests"].items():
-        lines += [f"### {name} ({entry['rnas']} RNAs)", "", "| | " + " | ".join(heads) + " |"]
+        known = f"{entry['known_structure']} similar to one of known secondary structure in training"
+        lines += [f"### {name} ({entry['rnas']} RNAs, {known})", "", "| | " + " | ".join(heads) + " |"]
         lines.append("| --- |" + " ---: |" * len(heads))
         lines += [f"| {predictor} | {cells(values)} |" for predictor, values in entry["metrics"].items()]
         lines += [
@@ -192,11 +209,14 @@ def markdown(report: Mapping[str, Any]) -> str:
         ]
         lines.append("")
     predictors = list(next(iter(report["rnas"].values()))["scores"])
-    lines += ["### TM-score of each RNA, best sample", "", "| | nt | " + " | ".join(predictors) + " |"]
+    lines += ["### TM-score of each RNA, best sample", ""]
+    lines += ["An asterisk marks those similar to an RNA of known secondary structure in training.", ""]
+    lines += ["| | nt | " + " | ".join(predictors) + " |"]
     lines.append("| --- | ---: |" + " ---: |" * len(predictors))
     for identifier, entry in report["rnas"].items():
         values = " | ".join(f"{entry['scores'][name]['tm_score']['best']:.3f}" for name in predictors)
-        lines.append(f"| {identifier} | {entry['length']} | {values} |")
+        mark = "*" if entry["known_structure"] else ""
+        lines.append(f"| {identifier}{mark} | {entry['length']} | {values} |")
     return "\n".join(lines) + "\n"
 
 
@@ -244,14 +264,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     for test, file in (("casp15", "3d_test.parquet"), ("validation", "3d_validation.parquet")):
         rows = [row for row in read_chains(arguments.tables / file) if len(row["sequence"]) >= SUBSETS[test][0]]
         rows = rows[: arguments.limit]
+        is_known = find_known_structures(rows, arguments.tables / "structure_train.parquet")
         scores = score_all(predictors, rows)
         for least in SUBSETS[test]:
-            chosen = [scores[row["id"]] for row in rows if len(row["sequence"]) >= least]
+            chosen = [index for index, row in enumerate(rows) if len(row["sequence"]) >= least]
             if chosen:
                 name = test if least == 1 else f"{test}, {least} nt and more"
-                report["tests"][name] = summarise(chosen, reference)
+                counts = {"known_structure": sum(is_known[index] for index in chosen)}
+                report["tests"][name] = counts | summarise([scores[rows[index]["id"]] for index in chosen], reference)
         report["rnas"] |= {
-            row["id"]: {"test": test, "length": len(row["sequence"]), "scores": scores[row["id"]]} for row in rows
+            row["id"]: {
+                "test": test,
+                "length": len(row["sequence"]),
+                "known_structure": known,
+                "scores": scores[row["id"]],
+            }
+            for row, known in zip(rows, is_known)
         }
     if reference:
         for test in ("casp15, 60 nt and more", "validation, 60 nt and more"):

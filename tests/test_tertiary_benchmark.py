@@ -184,11 +184,15 @@ def test_a_whole_run(tmp_path, capsys):
     rng = np.random.default_rng(0)
     test = _chains(rng, (24, 61))
     for row in test:
+        row["id"] = f"target_{row['id']}"
         row["conformations"] = np.stack([row["coordinates"], row["coordinates"] + 1])
     test[0]["conformations"][0, :3] = np.nan
     tables = {"train": _chains(rng, range(20, 40, 2)), "validation": _chains(rng, (19, 22, 26)), "test": test}
     for name, rows in tables.items():
         task_tables.write_table(tmp_path / f"3d_{name}.parquet", rows)
+    # The longer test RNA, but for its ends, is among those of known secondary structure.
+    known = [{"sequence": test[1]["sequence"][4:56], "pairs": [[0, 40]]}]
+    task_tables.write_table(tmp_path / "structure_train.parquet", known)
     output = tmp_path / "results" / "tertiary.json"
     arguments = ["--model", str(tmp_path / "untrained"), "--samples", "2", "--tables", str(tmp_path)]
     assert benchmark.main([*arguments, "--output", str(output)]) == 0
@@ -198,6 +202,8 @@ def test_a_whole_run(tmp_path, capsys):
         "casp15, 60 nt and more": 1,
         "validation, 20 nt and more": 2,
     }
+    assert [entry["known_structure"] for entry in report["tests"].values()] == [1, 1, 0]
+    assert "| target_chain1* | 61 |" in output.with_suffix(".md").read_text()
     [one] = report["headlines"]
     long_ones = report["tests"]["casp15, 60 nt and more"]["metrics"]
     assert one["dataset"] == "casp15, 60 nt and more"
