@@ -64,8 +64,9 @@ UNSEEN = "archiveii, families not in training"
 # RNAs of their length with a cloverleaf, or with the three arms of 5S rRNA, are far more than of any length beside it.
 SEEN = ("tRNA", "5s")
 NAMES = {"mfe": "ViennaRNA, minimum free energy", "mea": "ViennaRNA, maximum expected accuracy"}
-# What `--validation` compares: thresholds, least helix lengths, and whether other pairs than AU, GC and GU may be.
-GRID = ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (1, 2, 3), (False, True))
+# What `--validation` compares: thresholds, least helix lengths, whether other pairs than AU, GC and GU may not be, and
+# weights of pairs.
+GRID = ((0.1, 0.3, 0.5), (1, 2, 3), (False, True), (1.0, 2.0, 3.0, 4.0, 6.0))
 
 
 class Decoding(NamedTuple):
@@ -74,6 +75,7 @@ class Decoding(NamedTuple):
     threshold: float = 0.5
     min_helix_length: int = 2
     canonical_only: bool = False
+    pair_weight: float = 1.0
 
 
 def pair_probabilities(folder: Path, sequences: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
@@ -247,10 +249,14 @@ def choose_decoding(folder: Path, rnas: Sequence[KnownRna]) -> None:
         np.mean([pair_metrics(pairs, rna.pairs, len(rna.sequence))["f1"] for pairs, rna in zip(predicted, rnas)])
         for predicted in predictions
     ]
-    print(f"mean F1 of {len(rnas)} RNAs\n\n| F1 | threshold | least helix | AU, GC and GU alone |\n|" + " --- |" * 4)
+    print(
+        f"mean F1 of {len(rnas)} RNAs\n\n| F1 | threshold | least helix | AU, GC and GU alone | weight of pairs |\n|"
+        + " --- |" * 5
+    )
     for place in np.argsort(scores)[::-1].tolist():
-        threshold, helix, is_canonical = decodings[place]
-        print(f"| {scores[place]:.4f} | {threshold} | {helix} | {'yes' if is_canonical else 'no'} |")
+        threshold, helix, is_canonical, weight = decodings[place]
+        cells = [f"{scores[place]:.4f}", threshold, helix, "yes" if is_canonical else "no", weight]
+        print("| " + " | ".join(map(str, cells)) + " |")
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -314,6 +320,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="checkpoint for a family of ArchiveII, trained without it; may be repeated",
     )
     parser.add_argument("--threshold", type=float, help="of a pair; default: that of the model's configuration")
+    parser.add_argument("--pair-weight", type=float, help="of pairs in decoding; default: as the model's configuration")
     parser.add_argument(
         "--min-helix-length", type=int, default=Decoding().min_helix_length, help="in pairs; default: %(default)s"
     )
@@ -346,10 +353,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     train = read_table(arguments.tables / "structure_train.parquet")
     seen = [rna.sequence for rna in train]
 
-    threshold = arguments.threshold
-    if threshold is None:
-        threshold = AutoConfig.from_pretrained(model).pair_threshold if model else Decoding().threshold
-    decoding = Decoding(threshold, arguments.min_helix_length, arguments.canonical_only)
+    options = AutoConfig.from_pretrained(model).decoding if model else {}
+    for name in ("threshold", "pair_weight"):
+        if getattr(arguments, name) is not None:
+            options[name] = getattr(arguments, name)
+    decoding = Decoding(min_helix_length=arguments.min_helix_length, canonical_only=arguments.canonical_only, **options)
     vienna = ViennaStructures()
     report: dict[str, Any] = {
         "model": model.name if model else None,

@@ -194,7 +194,12 @@ def test_a_whole_run(made_data, checkpoint, tmp_path, capsys):
     best = max(tests["bprna"]["metrics"][method]["f1"]["value"] for method in ("mfe", "mea"))
     assert report["headlines"][0]["baseline_value"] == best
     assert report["headlines"][0]["value"] == tests["bprna"]["metrics"]["model"]["f1"]["value"]
-    assert report["settings"]["decoding"] == {"threshold": 0.5, "min_helix_length": 2, "canonical_only": False}
+    assert report["settings"]["decoding"] == {
+        "threshold": 0.5,
+        "min_helix_length": 2,
+        "canonical_only": False,
+        "pair_weight": 1.0,
+    }
     assert tests["bprna"]["metrics"]["mfe"]["mean"]["recall"] == 1
     assert tests["bprna"]["metrics"]["mfe"]["mean"]["precision"] == pytest.approx(2 / 6)
     assert tests["archiveii, 5s"]["held_out"] == "untrained"
@@ -219,7 +224,7 @@ def test_ways_of_decoding_are_compared(made_data, checkpoint, capsys):
     table = str(made_data / "structure_test.parquet")
     assert benchmark.main(["--model", str(checkpoint), "--validation", table]) == 0
     rows = capsys.readouterr().out.splitlines()[4:]
-    assert len(rows) == 36
+    assert len(rows) == 90
     scores = [float(row.split("|")[1]) for row in rows]
     assert scores == sorted(scores, reverse=True)
 

@@ -37,13 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--crop", type=int, help="nucleotides to which the run cut longer RNAs, if it did")
     parser.add_argument("--pair-threshold", type=float, help="for structures: probability that a base pair needs")
+    parser.add_argument("--pair-weight", type=float, help="for structures: how much pairs count in decoding")
     arguments = parser.parse_args(argv)
     model = getattr(rna_hf, TASKS[arguments.task].auto_class).from_pretrained(arguments.run)
     rows = pq.read_table(arguments.tables / f"{arguments.task}_train.parquet").to_pylist()
     rows = [row for row in rows if len(row["sequence"]) <= (arguments.max_length or np.inf)]
     model.config.training_max_length = min(max(len(row["sequence"]) for row in rows), arguments.crop or sys.maxsize)
-    if arguments.pair_threshold is not None:
-        model.config.pair_threshold = arguments.pair_threshold
+    for name in ("pair_threshold", "pair_weight"):
+        if getattr(arguments, name) is not None:
+            setattr(model.config, name, getattr(arguments, name))
     model.save_pretrained(arguments.output)
     tokenizer = AutoTokenizer.from_pretrained(arguments.run)
     for name in ("is_local", "local_files_only"):  # how it was opened here

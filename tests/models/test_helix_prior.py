@@ -6,6 +6,7 @@ import torch
 from rna_hf.layers.distance_geometry import typical_distances
 from rna_hf.models.helix_prior import _pair_noise, helix_prior
 
+DECODING = {"threshold": 0.5}
 HAIRPIN = [(i, 29 - i) for i in range(12)]
 
 
@@ -21,7 +22,7 @@ def padded(values, left, right):
 
 
 def test_a_hairpin():
-    prior = helix_prior(logits(HAIRPIN, 30)[None], torch.ones(1, 30, dtype=torch.bool), 0.5)
+    prior = helix_prior(logits(HAIRPIN, 30)[None], torch.ones(1, 30, dtype=torch.bool), DECODING)
     assert prior.distances[0, 0, 29] == pytest.approx(10.65, abs=0.05)
     assert prior.distances[0, 14, 15] == pytest.approx(5.6)
     assert prior.is_rigid[0, 0].tolist() == [0] + [1] * 11 + [0] * 6 + [1] * 12
@@ -37,10 +38,10 @@ def test_a_hairpin():
 
 @pytest.mark.parametrize("seed", [None, 1])
 def test_only_the_own_nucleotides_matter(seed):
-    alone = helix_prior(logits(HAIRPIN, 30)[None], torch.ones(1, 30, dtype=torch.bool), 0.5, seed)
+    alone = helix_prior(logits(HAIRPIN, 30)[None], torch.ones(1, 30, dtype=torch.bool), DECODING, seed)
     keep = torch.zeros(2, 36, dtype=torch.bool)
     keep[0, 2:32] = keep[1, :1] = True
-    both = helix_prior(torch.stack([padded(logits(HAIRPIN, 30), 2, 4), torch.zeros(36, 36)]), keep, 0.5, seed)
+    both = helix_prior(torch.stack([padded(logits(HAIRPIN, 30), 2, 4), torch.zeros(36, 36)]), keep, DECODING, seed)
     for own, part in zip(alone[:5], both[:5]):
         inner = part[0, 2:32, 2:32] if part.dim() == 3 else part[0, 2:32]
         assert torch.equal(inner, own[0])
@@ -53,9 +54,9 @@ def test_draws_follow_the_probabilities():
     keep = torch.ones(1, 30, dtype=torch.bool)
     values = logits(HAIRPIN, 30)
     unsure = torch.where(values > 0, 0.0, values)[None]  # a probability of 0.5
-    paired = [bool(helix_prior(unsure, keep, 0.5, seed).is_rigid[0, 2, 27]) for seed in range(60)]
+    paired = [bool(helix_prior(unsure, keep, DECODING, seed).is_rigid[0, 2, 27]) for seed in range(60)]
     assert 15 < sum(paired) < 45
-    assert all(helix_prior(values[None] * 3, keep, 0.5, seed).is_rigid[0, 2, 27] for seed in range(10))
+    assert all(helix_prior(values[None] * 3, keep, DECODING, seed).is_rigid[0, 2, 27] for seed in range(10))
     noise = _pair_noise(200, 0)
     assert torch.equal(noise, noise.T)
     assert (noise > 2).float().mean() == pytest.approx(torch.tensor(-2.0).sigmoid().item(), abs=0.02)

@@ -88,6 +88,13 @@ def test_pairs_pass_the_threshold_of_the_configuration(tmp_path):
     assert set(predictor(PAIRED)["structure"]) == {"."}
 
 
+def test_pairs_have_the_weight_of_the_configuration():
+    predictor = open_pipeline("structure", checkpoints.default_checkpoint_path("structure"))
+    assert "(" in predictor(PAIRED)["structure"]
+    predictor.model.config.pair_weight = 1e-6
+    assert set(predictor(PAIRED)["structure"]) == {"."}
+
+
 def test_number_of_samples(tmp_path):
     folder = save_tiny(tmp_path, "3d", fix_attention_mask=True)
     predictor = open_pipeline("3d", folder)

@@ -87,6 +87,14 @@ def test_one_nucleotide_is_unpaired() -> None:
     assert structure_confidence(np.array([[0.9]]), []) == 1.0
 
 
+def test_a_weight_on_pairs_finds_less_probable_ones() -> None:
+    probabilities = _matrix(12, _helix(0, 11, 3, 0.3))
+    # Paired, two nucleotides count 0.3 each; unpaired 0.7 each.
+    assert decode_pairs(probabilities, threshold=0.1, pair_weight=2.3) == []
+    assert len(decode_pairs(probabilities, threshold=0.1, pair_weight=2.4)) == 3
+    assert decode_pairs(probabilities, threshold=0.3, pair_weight=100) == []
+
+
 def test_threshold_is_exclusive() -> None:
     probabilities = _matrix(12, _helix(0, 11, 3, 0.6))
     assert decode_pairs(probabilities, threshold=0.59) == [(0, 11), (1, 10), (2, 9)]
@@ -232,6 +240,8 @@ def test_matrices_that_are_no_probabilities_are_refused(probabilities: np.ndarra
         ({"min_helix_length": 0}, "min_helix_length is 0"),
         ({"min_loop_length": -1}, "min_loop_length is -1"),
         ({"canonical_only": True}, "needs the sequence"),
+        ({"pair_weight": 0.0}, "pair_weight is 0.0"),
+        ({"pair_weight": float("inf")}, "pair_weight is inf"),
         ({"sequence": "ACGU"}, "sequence has 4 nucleotides, the probabilities 5"),
     ],
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,13 +50,15 @@ class HelixPrior(NamedTuple):
         return torch.stack([(self.distances / typical).log(), self.is_rigid, self.is_neighbour], dim=-1)
 
 
-def helix_prior(pair_logits: Tensor, nucleotides: Tensor, threshold: float, seed: int | None = None) -> HelixPrior:
+def helix_prior(
+    pair_logits: Tensor, nucleotides: Tensor, decoding: Mapping[str, Any], seed: int | None = None
+) -> HelixPrior:
     """Decode a structure for each RNA and put its helices in space. It has no gradient.
 
     Args:
         pair_logits: (B, L, L), logits of the probability that two nucleotides pair, symmetric.
         nucleotides: (B, L), bool, False at padding, <bos> and <eos>; those of an RNA stand together.
-        threshold: of `rna_hf.structure.decode_pairs`.
+        decoding: options of `rna_hf.structure.decode_pairs`.
         seed: of noise on the logits, with which structures are drawn; it depends on the RNA's length alone. None takes
             the most probable structure.
 
@@ -77,7 +80,7 @@ def helix_prior(pair_logits: Tensor, nucleotides: Tensor, threshold: float, seed
         own_logits = logits[index][square].view(number, number)
         if seed is not None:
             own_logits = own_logits + _pair_noise(number, seed)
-        bodies = rigid_helices(decode_pairs(own_logits.sigmoid().numpy(), threshold))
+        bodies = rigid_helices(decode_pairs(own_logits.sigmoid().numpy(), **decoding))
         expected = expected_distances(graph_distances(number, bodies), bodies)
         np.fill_diagonal(expected, 1)
         rigid = torch.zeros(number, number)

@@ -214,6 +214,7 @@ def test_default_config_is_the_released_model():
         ({"channels": []}, "at least one"),
         ({"channels": ["DMS", "DMS"]}, "only once"),
         ({"hidden_dropout": 1.0}, "below 1"),
+        ({"pair_weight": 0}, "pair_weight is 0: it must be above 0"),
         ({"num_hidden_layers": 0}, "at least 1"),
         ({"padding_quirk": "int"}, "padding_quirk"),
         ({"label_range": [1.0, 0.0]}, "label_range"),

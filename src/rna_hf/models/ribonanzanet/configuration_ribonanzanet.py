@@ -1,6 +1,7 @@
 """Configuration of RibonanzaNet."""
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -53,6 +54,8 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         predict_reactivity: the secondary structure head also predicts the reactivity of `channels`.
         pair_threshold: base pairs whose predicted probability is not above it are left out of a decoded structure, also
             of that which the 3D head starts from.
+        pair_weight: how much base pairs count against unpaired nucleotides in decoding; see
+            `rna_hf.structure.decode_pairs`.
         coordinate_head: what the 3D head reads: "sequence", the sequence state alone, as the original; or "pair", the
             pair state, from which it decodes helices and corrects the distances that they let expect. Start that from
             a checkpoint of the secondary structure head, whose weights decode them and are not trained for 3D.
@@ -93,6 +96,7 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
     )
     predict_reactivity: bool = False
     pair_threshold: float | int = 0.5
+    pair_weight: float | int = 1.0
     coordinate_head: Literal["sequence", "pair"] = "sequence"
     head_dropout: float | int = 0.0
     training_max_length: int | None = None
@@ -104,6 +108,11 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         if self.intermediate_size is None:
             self.intermediate_size = 4 * self.hidden_size
         super().__post_init__(**kwargs)
+
+    @property
+    def decoding(self) -> dict[str, float]:
+        """Options of `rna_hf.structure.decode_pairs`."""
+        return {"threshold": self.pair_threshold, "pair_weight": self.pair_weight}
 
     def validate_sizes(self) -> None:
         """Refuse sizes that the layers can't be built with."""
@@ -147,6 +156,8 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
         for name in ("hidden_dropout", "attention_dropout", "head_dropout", "pair_threshold"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
+        if not 0 < self.pair_weight < math.inf:
+            raise ValueError(f"pair_weight is {self.pair_weight}: it must be above 0")
 
     def validate_channels(self) -> None:
         """Refuse nameless or repeated channels."""

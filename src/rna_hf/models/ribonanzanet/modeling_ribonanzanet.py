@@ -848,7 +848,7 @@ class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
         """Return what `distance_head` makes of the helices decoded, or with a seed drawn, and these helices."""
         with torch.no_grad():
             pair_logits = self.head(symmetrise(outputs.last_pair_state))[..., 0]
-            prior = helix_prior(pair_logits, keep, self.config.pair_threshold, seed)
+            prior = helix_prior(pair_logits, keep, self.config.decoding, seed)
         return *self.distance_head(outputs.last_hidden_state, outputs.last_pair_state, prior), prior.bodies
 
     def _predict_with_dropout(

@@ -62,7 +62,7 @@ class SecondaryStructureTask(PredictionTask):
     def rows(self, values: np.ndarray, sequence: str, config: Any) -> list[Row]:
         probabilities = torch.from_numpy(values).sigmoid().numpy()
         probabilities = (probabilities + probabilities.T) / 2
-        pairs = decode_pairs(probabilities, config.pair_threshold)
+        pairs = decode_pairs(probabilities, **config.decoding)
         return [
             {
                 "structure": write_dotbracket(pairs, len(sequence)),
