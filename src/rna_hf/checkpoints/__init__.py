@@ -16,6 +16,7 @@ DEFAULT_CHECKPOINTS = {
     "reactivity": "ribonanzanet-mini",
     "degradation": "ribonanzanet-mini-degradation",
     "structure": "ribonanzanet-mini-structure",
+    "3d": "ribonanzanet-mini-3d",
 }
 
 

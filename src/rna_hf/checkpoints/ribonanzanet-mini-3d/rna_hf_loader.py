@@ -1,0 +1,17 @@
+"""Opens this checkpoint with transformers' Auto classes. The model itself: pip install rna-hf."""
+
+from rna_hf.models.ribonanzanet import (
+    RibonanzaNetConfig,
+    RibonanzaNetForMaskedLM,
+    RibonanzaNetForSequenceClassification,
+    RibonanzaNetForTokenClassification,
+    RibonanzaNetModel,
+)
+
+__all__ = [
+    "RibonanzaNetConfig",
+    "RibonanzaNetForMaskedLM",
+    "RibonanzaNetForSequenceClassification",
+    "RibonanzaNetForTokenClassification",
+    "RibonanzaNetModel",
+]
