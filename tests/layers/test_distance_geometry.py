@@ -85,6 +85,18 @@ def test_it_runs_in_inference_mode_with_the_same_result():
     assert torch.equal(found, embed(points))
 
 
+def test_the_number_of_threads_changes_nothing():
+    points, found, threads = bent_chain(200), [], torch.get_num_threads()
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found.append(embed(points, noise=0.1))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
 def test_typical_distances_rise_with_the_separation():
     row = typical_distances(200)[0]
     assert (row.diff() >= 0).all()

@@ -8,7 +8,8 @@ each other, would not find the way in three.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -82,7 +83,7 @@ def embed_distances(
         (L, 3), angstrom, float32, centred.
     """
     # Outside of inference mode, in which nothing has a gradient.
-    with torch.inference_mode(False), torch.no_grad():
+    with _one_thread(), torch.inference_mode(False), torch.no_grad():
         distances, weights, turns = distances.double().clone(), weights.double().clone(), turns.double().clone()
         length = len(distances)
         if length == 1:
@@ -120,6 +121,17 @@ def embed_distances(
             optimizer.step()
         points = points.detach()[:, :3]
         return (points - points.mean(0)).float()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one CPU thread: hundreds of small steps gain nothing from more, and sums come in one order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _rigid_offsets(points: Tensor, bodies: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
