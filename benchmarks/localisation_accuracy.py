@@ -288,6 +288,15 @@ def markdown(report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def add_to_report(path: Path, entries: Mapping[str, Any]) -> None:
+    """Write entries beside those that the report has, and its tables anew."""
+    report: dict[str, Any] = {"reference": None, "weights_sha256": {}, "headlines": []}
+    if path.is_file():
+        report |= json.loads(path.read_text(encoding="utf-8"))
+    report |= entries
+    write_report(report, markdown(report), path)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -314,9 +323,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--output", type=Path, default=RESULT, metavar="FILE", help="JSON to write; the table is .md")
     arguments = parser.parse_args(argv)
-    report: dict[str, Any] = {"reference": None, "weights_sha256": {}, "headlines": []}
-    if arguments.output.is_file():
-        report |= json.loads(arguments.output.read_text(encoding="utf-8"))
     models: dict[str, list[Path]] = {}
     for name in arguments.model:
         folders = [find_checkpoint(part) for part in name.split("+")]
@@ -327,18 +333,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             # In a folder that doesn't stay: they have no licence to be passed on.
             original = convert_rnatracker(arguments.original, Path(temporary) / "original")
         if "test" in arguments.parts:
-            report["test"] = measure_tests(arguments.data, models | ({ORIGINAL: [original]} if original else {}))
-            report["reference"] = next(iter(models), None)
-            report["headlines"] = headlines(report["test"], report["reference"]) if models else []
-            report["weights_sha256"] = {
+            test = measure_tests(arguments.data, models | ({ORIGINAL: [original]} if original else {}))
+            reference = next(iter(models), None)
+            digests = {
                 folder.name: hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
                 for folders in models.values()
                 for folder in folders
             }
+            add_to_report(
+                arguments.output,
+                {
+                    "reference": reference,
+                    "weights_sha256": digests,
+                    "headlines": headlines(test, reference) if reference else [],
+                    "test": test,
+                },
+            )
         for name in COMPARTMENTS:
             if name in arguments.parts:
-                report[name] = measure_folds(arguments.data, name, arguments.recipe, original, arguments.work)
-    write_report(report, markdown(report), arguments.output)
+                found = measure_folds(arguments.data, name, arguments.recipe, original, arguments.work)
+                add_to_report(arguments.output, {name: found})
     return 0
 
 
