@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import random
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,8 +18,9 @@ from rna_hf.cli.main import run
 from rna_hf.data.collators import DataCollatorForLocalisation
 from rna_hf.training.arguments import DataArguments
 from rna_hf.training.pretrain import parse_recipe
+from rna_hf.training.run_record import kept_step
 from rna_hf.training.tasks import LocalisationMetrics, shares_as_labels
-from rna_hf.training.training_data import Augmented, SimilarLengths, rows_to_hold_out, truncated
+from rna_hf.training.training_data import Augmented, SimilarLengths, rows_to_hold_out, truncated, warn_about_unknown
 
 NAN = float("nan")
 SIZES = {"hidden_size": 8, "gru_hidden_size": 4, "attention_size": 4}
@@ -138,6 +140,126 @@ def test_checkpoints_every_few_epochs_and_at_the_end(cefra, tmp_path):
     assert state["best_metric"] == max(scores.values())
 
 
+def test_the_kept_step_is_that_of_the_weights(cefra, tmp_path):
+    # Greater losses are called better: training lowers them, so that the first checkpoint is the best.
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": True}
+    for name, options, step in (("best", best, 1), ("last", {}, 3)):
+        output = tmp_path / name
+        batches = {"num_train_epochs": 3, "per_device_train_batch_size": 18}
+        assert run(arguments(cefra, output, **batches, **options)) == 0
+        assert kept_step(output) == step
+        kept, checkpoint = (
+            AutoModelForLocalisation.from_pretrained(folder).state_dict()
+            for folder in (output, output / f"checkpoint-{step}")
+        )
+        assert all(torch.equal(value, checkpoint[name]) for name, value in kept.items())
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match="holds no checkpoint of a run: name the output folder of one"):
+            kept_step(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, None),
+        ({"crop": 60}, 60),
+        ({"truncate": 70}, 70),
+        ({"config": json.dumps(SIZES | {"training_max_length": 999})}, 999),
+    ],
+    ids=str,
+)
+def test_the_longest_sequence_of_a_training_is_recorded(options, expected, rnas, cefra, tmp_path):
+    short = {"max_steps": 1, "eval_strategy": "no", "save_strategy": "no", "validation_file": cefra, "max_length": 110}
+    assert run(arguments(cefra, tmp_path / "run", **short, **options)) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    longest = max(len(text) for text, _ in rnas if len(text) <= 110)
+    assert 100 < longest < max(len(text) for text, _ in rnas)
+    assert config["training_max_length"] == (expected or longest)
+
+
+@pytest.fixture
+def short_rnas(rnas, tmp_path):
+    """A table with three RNAs that a model of 45 nt windows can't read."""
+    path = tmp_path / "short.csv"
+    lines = [f"r{i},{text},{','.join(map(str, numbers))}" for i, (text, numbers) in enumerate(rnas)]
+    lines[5:5] = [f"s{length},{('GAUC' * 11)[:length]},1,2,3,4" for length in (44, 30, 20)]
+    path.write_text("\n".join([f"id,sequence,{','.join(NAMES)}", *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("place", ["train_file", "validation_file", "test_file"])
+def test_rnas_too_short_for_the_model_are_refused_or_left_out(place, short_rnas, rnas, tmp_path, capsys):
+    good = tmp_path / "good.csv"
+    good.write_text("".join(line for line in short_rnas.open() if not line.startswith("s")))
+    options = {"data_format": "localisation", "max_steps": 1, "eval_strategy": "no", "save_strategy": "no"}
+    options |= {"train_file": good, "validation_file": good, "test_file": good} | {place: short_rnas}
+    assert run(arguments(good, tmp_path / "run", **options)) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == (
+        f"rna-hf: error: {short_rnas}: 3 of 27 RNAs are shorter than the 45 nt that the model needs, the first is "
+        "'s44' with 44 nt; min_length 45 leaves such RNAs out"
+    )
+    assert run(arguments(good, tmp_path / "run", min_length=45, **options)) == 0
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "(24 validation, 24 train, 24 test RNAs)" in card
+
+
+def test_short_rnas_that_were_held_out_are_left_out_too(short_rnas, tmp_path):
+    options = {"data_format": "localisation", "max_steps": 1, "eval_strategy": "no", "save_strategy": "no"}
+    options |= {"split": "random", "validation_fraction": 0.5, "min_length": 100, "seed": 3}
+    assert run(arguments(short_rnas, tmp_path / "run", **options)) == 0
+    split = DataArguments(split="random", validation_fraction=0.5)
+    dataset = Dataset.from_csv(str(short_rnas))
+    held_out = dataset.select(rows_to_hold_out(dataset, split, seed=3))["sequence"]
+    readable = [text for text in held_out if len(text) >= 45]
+    assert len(readable) < len(held_out)
+    assert f"({len(readable)} validation, " in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_padding_that_is_read_makes_short_rnas_long_enough(short_rnas, tmp_path):
+    config = json.dumps(SIZES | {"mask_padding": False})
+    options = {"data_format": "localisation", "config": config, "pad_to_multiple_of": 150}
+    assert run(arguments(short_rnas, tmp_path / "run", **options)) == 0
+
+
+def test_rnas_with_many_n_are_named(rnas, tmp_path):
+    path = tmp_path / "unknown.csv"
+    texts = [f"{text[:40]}NNNN{text[44:]}" if i in (3, 7, 8, 11) else text for i, (text, _) in enumerate(rnas)]
+    lines = [f"r{i},{text},1,2,3,4" for i, text in enumerate(texts)]
+    path.write_text("\n".join([f"id,sequence,{','.join(NAMES)}", *lines]) + "\n")
+    options = {"data_format": "localisation", "num_train_epochs": 1}
+    with pytest.warns(UserWarning, match="unknown") as caught:
+        assert run(arguments(path, tmp_path / "run", **options)) == 0
+    messages = [str(one.message) for one in caught if "unknown" in str(one.message)]
+    assert len(messages) == 1
+    assert messages[0].startswith(f"{path}: 4 RNAs have more than 1% unknown nucleotides (N)")
+    assert messages[0].endswith(": 'r3', 'r7', 'r8' and 1 more")
+
+    dataset = Dataset.from_dict({"sequence": [f"N{'ACGU' * 20}", "ACGU"]})
+    with pytest.warns(UserWarning, match=r"^f\.csv: 1 RNA has more than 1% .*: row 1$"):
+        warn_about_unknown(dataset, DataArguments(truncate=60), RnaTrackerConfig(), "f.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_about_unknown(dataset, DataArguments(truncate=60, keep="3prime"), RnaTrackerConfig(), "f.csv")
+
+
+def test_long_words_tell_copies_from_shared_repeats():
+    letters = random.Random(0)
+    repeat = "".join(letters.choices("GAUC", k=60))
+    parts = ["".join(letters.choices("GAUC", k=300)) for _ in range(20)]
+    # Each has the repeat, mutated each 20 nt; the second ten are copies of the first.
+    sequences = [
+        part + "".join(repeat[i : i + 19] + letters.choice("GAUC") for i in (0, 20, 40)) for part in parts[:10]
+    ]
+    dataset = Dataset.from_dict({"sequence": sequences + [text[5:] for text in sequences]})
+    with pytest.raises(ValueError, match="too few to fill"):
+        rows_to_hold_out(dataset, DataArguments(validation_fraction=0.2), seed=1)
+    options = {"similarity_k": 24, "similarity_min_shared": 100}
+    rows = rows_to_hold_out(dataset, DataArguments(validation_fraction=0.2, **options), seed=1).tolist()
+    assert len(rows) == 4
+    assert {(row + 10) % 20 for row in rows} == set(rows)
+
+
 @pytest.mark.parametrize("split", ["similarity", "random"])
 def test_each_rna_is_in_one_fold(split, rnas):
     dataset = Dataset.from_dict({"sequence": [text for text, _ in rnas] * 2})
@@ -237,6 +359,11 @@ def test_bad_labels_are_named(labels, message, rnas, tmp_path, capsys):
         ({"split": "even"}, "split is 'even': choose one of similarity, random"),
         ({"keep": "middle"}, "keep is 'middle': choose one of 5prime, 3prime"),
         ({"truncate": -1}, "truncate is -1"),
+        ({"truncate": 44}, "truncate is 44: the model reads no less than 45 nt"),
+        ({"crop": 44}, "crop is 44: the model reads no less than 45 nt"),
+        ({"similarity_k": 25}, "similarity_k is 25: choose a number of nucleotides from 1 to 24"),
+        ({"similarity_min_shared": 0}, "similarity_min_shared is 0: it must be at least 1"),
+        ({"config": '{"compartments": ["a", "b", "ID", "c"]}'}, "compartments hold 'ID'"),
         ({"every_epochs": 0}, "every_epochs is 0"),
         ({"folds": 1}, "folds is 1: a cross-validation has 2 at least"),
         ({"folds": 3, "fold": 4}, "fold is 4: choose one from 1 to folds (3)"),

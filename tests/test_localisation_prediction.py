@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import warnings
 
 import numpy as np
 import pyarrow as pa
@@ -34,14 +35,14 @@ def random_rnas(lengths, letters="ACGU"):
 RNAS = random_rnas([60, 45, 300, 60, 151, 700], "ACGUacgtN")
 
 
-def save_tiny(folder, **options):
+def save_tiny(folder, tokenizer=None, **options):
     """Save a small random model whose shares and attention differ from one sequence to the next."""
     torch.manual_seed(0)
     model = RnaTrackerForLocalisation(RnaTrackerConfig(hidden_size=8, gru_hidden_size=4, attention_size=4, **options))
     model.head.weight.data *= 20
     model.model.attention.score.weight.data *= 50
     model.save_pretrained(folder)
-    RnaTokenizerFast(alphabet="rnatracker").save_pretrained(folder)
+    RnaTokenizerFast(alphabet="rnatracker", **(tokenizer or {})).save_pretrained(folder)
     return folder
 
 
@@ -69,6 +70,27 @@ def run_model(checkpoint, sequence):
 def read_table(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
+
+
+def run_at_length(checkpoint, sequence, length):
+    """The shares, and each attention weight by its window on the sequence as given, where it holds nucleotides."""
+    model = RnaTrackerForLocalisation.from_pretrained(checkpoint).eval()
+    tokenizer = RnaTokenizerFast.from_pretrained(checkpoint)
+    batch = tokenizer([sequence], padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+    with torch.inference_mode():
+        outputs = model(**batch, output_attentions=True)
+    # The nucleotide at each position of the input, -1 for padding.
+    first = len(sequence) - length if len(sequence) > length and tokenizer.truncation_side == "left" else 0
+    places = np.full(length, -1)
+    places[batch.attention_mask[0].bool().numpy()] = first + np.arange(min(len(sequence), length))
+    if model.config.mask_padding:
+        places = places[places >= 0]
+    weights = {}
+    for index, weight in enumerate(outputs.attentions[0].tolist()):
+        seen = places[index * 9 : index * 9 + 45]
+        if (seen >= 0).any():
+            weights[int(seen[seen >= 0].min()), int(seen.max()) + 1] = weight
+    return outputs.logits[0].softmax(-1).numpy(), weights
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*unknown nucleotides:UserWarning")
@@ -101,6 +123,94 @@ def test_rows_are_the_models_own_numbers(mask, batch_tokens, checkpoints, tmp_pa
             assert float(window["relative_weight"]) == pytest.approx(attention[start // 9] * len(attention), rel=1e-3)
         assert float(own[0]["weight"]) == pytest.approx(attention.max(), abs=2e-5)
     assert np.std(spread, axis=0).max() > 0.01  # equal rows would hide a mix-up
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+@pytest.mark.parametrize("truncation", ["left", "right"])
+@pytest.mark.parametrize("mask", [True, False])
+def test_fixed_length_is_the_tokenizers(mask, truncation, padding, tmp_path):
+    sides = {"padding_side": padding, "truncation_side": truncation}
+    checkpoint = save_tiny(tmp_path / "model", tokenizer=sides, mask_padding=mask)
+    length = 160
+    options = {"task": "localisation", "model": checkpoint, "fixed_length": length}
+    path = predict(RNAS, tmp_path / "out", num_windows=100, **options)
+    windows = read_table(tmp_path / "out" / "attention_windows.csv")
+    call = pipeline("rna-localisation", model=str(checkpoint), device="cpu")
+    piped = call([sequence for _, sequence in RNAS], batch_size=4, fixed_length=length)
+    for row, one in zip(pq.read_table(path).to_pylist(), piped, strict=True):
+        sequence = row["sequence"]
+        shares, weights = run_at_length(checkpoint, sequence, length)
+        np.testing.assert_allclose([row[name] for name in COMPARTMENTS], shares, atol=2e-5)
+        np.testing.assert_allclose(list(one["localisation"].values()), shares, atol=2e-5)
+        mean = np.mean(list(weights.values()))
+        own = [window for window in windows if window["id"] == row["id"]]
+        assert [(window["start"], window["end"]) for window in one["windows"]] == [
+            (int(window["start"]), int(window["end"])) for window in own[:5]
+        ]
+        for window in own:
+            start, end = int(window["start"]), int(window["end"])
+            assert window["sequence"] == sequence[start:end]
+            assert float(window["weight"]) == pytest.approx(weights[start, end], abs=2e-5)
+            assert float(window["relative_weight"]) == pytest.approx(weights[start, end] / mean, rel=1e-3)
+        assert float(own[0]["weight"]) == pytest.approx(max(weights.values()), abs=2e-5)
+    # The end that is kept, and only that, is looked at.
+    long = [(int(window["start"]), int(window["end"])) for window in windows if window["id"] == "r5"]
+    kept = (700 - length, 700) if truncation == "left" else (0, length)
+    assert all(kept[0] <= start < end <= kept[1] for start, end in long)
+    if mask:
+        cut = [(name, sequence[-length:] if truncation == "left" else sequence[:length]) for name, sequence in RNAS]
+        alone = predict(cut, task="localisation", model=checkpoint)
+        found = [[row[name] for name in COMPARTMENTS] for row in pq.read_table(path).to_pylist()]
+        np.testing.assert_allclose(found, [[row[name] for name in COMPARTMENTS] for row in alone], atol=2e-5)
+
+
+def test_padding_that_is_read_makes_short_rnas_long_enough(checkpoints, tmp_path):
+    options = {"task": "localisation", "model": checkpoints[False], "fixed_length": 100}
+    # Seven windows of 45, 9 apart, end at 99: of 100 nt the last one is never seen.
+    path = predict([("one", "A"), ("two", "AC"), ("ten", "ACGUACGUAC")], tmp_path, skip_invalid=True, **options)
+    rows = pq.read_table(path).to_pylist()
+    assert [row["id"] for row in rows] == ["two", "ten"]
+    assert "1 nt are too short for this model, which reads 2 nt or more" in (tmp_path / "skipped.tsv").read_text()
+    np.testing.assert_allclose(
+        [rows[1][name] for name in COMPARTMENTS], run_at_length(checkpoints[False], "ACGUACGUAC", 100)[0], atol=2e-5
+    )
+    windows = [row for row in read_table(tmp_path / "attention_windows.csv") if row["id"] == "ten"]
+    assert [(row["start"], row["sequence"]) for row in windows] == [("0", "ACGUACGUA")]
+    with pytest.raises(ValueError, match="10 nt are too short for this model, which reads 45 nt or more"):
+        predict([("ten", "ACGUACGUAC")], **(options | {"model": checkpoints[True]}))
+
+
+def test_fixed_length_is_part_of_a_run(tiny, tmp_path):
+    predict(RNAS, tmp_path, task="localisation", model=tiny, fixed_length=60)
+    with pytest.raises(FileExistsError, match="fixed_length 60 there, None here"):
+        predict(RNAS, tmp_path, task="localisation", model=tiny)
+
+
+@pytest.mark.filterwarnings("default:.*unknown nucleotides:UserWarning")
+def test_transcripts_with_many_n_are_named_once(tiny, tmp_path):
+    sequence = "ACGUU" * 40
+    unknown = [(f"n{number}", "NNn" + sequence) for number in range(5)]
+    rnas = [("fine", "N" + sequence), *unknown, ("end", sequence + "NRY")]
+    options = {"task": "localisation", "model": tiny}
+    message = r"^6 RNAs have more than 1% unknown .*: 'n0', 'n1', 'n2' and 3 more$"
+    with pytest.warns(UserWarning, match=message) as caught:
+        predict(rnas, **options)
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match=r"^5 RNAs have more than 1% .*: 'n0', 'n1', 'n2' and 2 more$") as caught:
+        predict(rnas, fixed_length=150, **options)  # which leaves out the letters at the end
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match=r"^1 RNA has more than 1% .*: 'end'$"):
+        predict(rnas[-1:], tmp_path, **options)
+
+
+def test_lengths_beyond_training_are_warned_about(tmp_path):
+    tiny = save_tiny(tmp_path / "model", training_max_length=100)
+    rnas = random_rnas([60, 200, 201, 300])
+    with pytest.warns(UserWarning, match=r"2 sequences longer than 2 x 100 nt, .* \(the longest is 'r3' with 300 nt\)"):
+        predict(rnas, task="localisation", model=tiny)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predict(rnas, task="localisation", model=tiny, fixed_length=200)
 
 
 def test_output_folder(tiny, tmp_path):
@@ -205,6 +315,10 @@ def test_strongest_windows():
         ({"num_windows": 0}, "num_windows must be a whole number from 1 to 100, got 0"),
         ({"num_windows": 101}, "num_windows must be a whole number from 1 to 100, got 101"),
         ({"num_windows": 3}, "num_windows is for files; name an output folder"),
+        ({"fixed_length": 0}, "fixed_length must be a whole number of nucleotides, 1 or more, got 0"),
+        ({"fixed_length": -5}, "fixed_length must be a whole number of nucleotides, 1 or more, got -5"),
+        ({"fixed_length": 44}, "fixed_length is 44, too short for this model, which reads 45 nt or more"),
+        ({"task": "structure", "fixed_length": 90}, "fixed_length is for `predict localisation`"),
         ({"flip_average": True}, "flip_average is not for `predict localisation`"),
         ({"num_samples": 3}, "num_samples is for `predict 3d`, not for `predict localisation`"),
         ({"task": "structure", "num_windows": 3}, "num_windows is for `predict localisation`"),

@@ -16,12 +16,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from task_tables import TABLES, describe_sources
 from transformers import AutoTokenizer
-from transformers.trainer_utils import get_last_checkpoint
 
 import rna_hf
 from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
-from rna_hf.training.run_record import RECORD_FILE
+from rna_hf.training.run_record import RECORD_FILE, kept_step
 from rna_hf.training.tasks import TASKS
 
 
@@ -39,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pair-threshold", type=float, help="for structures: probability that a base pair needs")
     parser.add_argument("--pair-weight", type=float, help="for structures: how much pairs count in decoding")
     arguments = parser.parse_args(argv)
+    stage = {"name": arguments.task, "steps": kept_step(arguments.run)}
     model = getattr(rna_hf, TASKS[arguments.task].auto_class).from_pretrained(arguments.run)
     rows = pq.read_table(arguments.tables / f"{arguments.task}_train.parquet").to_pylist()
     rows = [row for row in rows if len(row["sequence"]) <= (arguments.max_length or np.inf)]
@@ -47,16 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(arguments, name) is not None:
             setattr(model.config, name, getattr(arguments, name))
     model.save_pretrained(arguments.output)
-    tokenizer = AutoTokenizer.from_pretrained(arguments.run)
-    for name in ("is_local", "local_files_only"):  # how it was opened here
-        tokenizer.init_kwargs.pop(name, None)
-    tokenizer.save_pretrained(arguments.output)
+    AutoTokenizer.from_pretrained(arguments.run).save_pretrained(arguments.output)
     add_loader(arguments.output)
-    last = get_last_checkpoint(arguments.run)
-    if last is None:
-        parser.error(f"{arguments.run} holds no checkpoint of a run")
-    state = json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
-    stage = {"name": arguments.task, "steps": state["global_step"]}
     write_manifest(
         arguments.output / "training_data.json",
         describe_sources(arguments.task, rows),

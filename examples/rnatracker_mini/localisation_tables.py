@@ -93,6 +93,9 @@ def read_rnalight(data_dir: Path) -> dict[str, list[dict[str, Any]]]:
 def hold_out(clusters: np.ndarray, part: float, seed: int) -> np.ndarray:
     """Choose whole clusters at random until they hold `part` of the RNAs.
 
+    Not `split_by_similarity`, whose draw is another one: it would hold out other RNAs than those that the trainings so
+    far did, and a checkpoint's manifest tells what it was trained on.
+
     Args:
         clusters: (N,) cluster number of each RNA.
         part: 0 to 1.
@@ -157,7 +160,10 @@ def read_set(data_dir: Path, name: str) -> list[dict[str, Any]]:
 
 
 def with_folds(rows: Sequence[dict[str, Any]], seed: int = 0) -> list[dict[str, Any]]:
-    """Add the columns `cluster` and `fold`, 0 to `FOLDS` - 1, to rows; similar RNAs are in the same fold."""
+    """Add the columns `cluster` and `fold`, 0 to `FOLDS` - 1, to rows; similar RNAs are in the same fold.
+
+    Not `split_by_similarity`, which deals the small clusters out in random order and not by size: other folds.
+    """
     clusters = cluster_by_similarity([row["sequence"] for row in rows], **SIMILAR)
     sizes = np.bincount(clusters)
     order = np.random.default_rng(seed).permutation(len(sizes))

@@ -492,6 +492,15 @@ def test_save_and_reload(options, tmp_path):
             assert outcome(other, text) == outcome(fresh, text), (name, text)
 
 
+def test_how_it_was_loaded_is_not_saved(options, tmp_path):
+    RnaTokenizerFast(**options).save_pretrained(tmp_path / "first")
+    loaded = RnaTokenizerFast.from_pretrained(tmp_path / "first", local_files_only=True)
+    loaded.save_pretrained(tmp_path / "again")
+    first, again = (json.loads((tmp_path / name / "tokenizer_config.json").read_text()) for name in ("first", "again"))
+    assert not {"is_local", "local_files_only"} & set(again)
+    assert {name: again[name] for name in first} == first
+
+
 def test_ids_after_reload_are_literal(tmp_path):
     RnaTokenizerFast(eos_token=True, mask_token=False).save_pretrained(tmp_path)
     reloaded = RnaTokenizerFast.from_pretrained(tmp_path)

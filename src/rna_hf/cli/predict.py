@@ -21,8 +21,8 @@ localisation also writes attention_windows.csv, the stretches of each mRNA that 
 are 0-based, the end is not included; of windows that overlap, the strongest), and for several mRNAs motifs.csv: the
 6-mers in more of these windows than in shuffled ones, and than elsewhere in the same mRNAs, with p-values and with
 q-values, which are corrected for the number of 6-mers. A motif should stand out against both. Each mRNA is read whole
-and without padding. The original's weights were trained on mRNAs padded or cut to 4,000 nt, which changes what they
-predict; to have that, use the tokenizer in Python with padding="max_length" and truncation=True.
+and without padding, whatever the model. The original's weights were trained on mRNAs padded or cut to 4,000 nt, which
+changes what they predict: --fixed-length 4000 does that, on the sides that the checkpoint's tokenizer says.
 
 examples:
   rna-hf predict reactivity GGGAACGACUCGAGUAGAGUCGAAAA --output demo
@@ -35,6 +35,7 @@ examples:
     --model ./my-checkpoint
   rna-hf predict dropout library.csv --output reads --model ./my-checkpoint
   rna-hf predict localisation mrnas.fasta --output localisation --model ./my-checkpoint
+  rna-hf predict localisation mrnas.fasta --output as_original --model ./converted --fixed-length 4000
 
 two GPUs, sharing the work:
   accelerate launch --multi_gpu --num_processes 2 -m rna_hf.cli.main predict reactivity rnas.fasta --output out"""
@@ -122,6 +123,13 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"for localisation: rows of each RNA in attention_windows.csv at most, 1 to {MAX_WINDOWS}; "
         f"default: {DEFAULT_WINDOWS}",
     )
+    parser.add_argument(
+        "--fixed-length",
+        type=int,
+        metavar="N",
+        help="for localisation: cut each mRNA to N nucleotides and pad it up to them; a model that masks padding cuts "
+        "only; default: each mRNA whole and without padding",
+    )
     parser.add_argument("--pdb", action="store_true", help="for 3d: write PDB files beside the mmCIF files")
     parser.add_argument("--ct", action="store_true", help="for structure: write a CT file beside the dot-bracket file")
     parser.add_argument("--quiet", action="store_true", help="show warnings and errors only")
@@ -178,6 +186,7 @@ def main(argv: Sequence[str]) -> int:
             plot_rows=options.plot,
             num_samples=options.samples,
             num_windows=options.windows,
+            fixed_length=options.fixed_length,
             ct=options.ct,
             pdb=options.pdb,
             progress=not (options.quiet or is_helper),

@@ -425,6 +425,28 @@ def find_problem(sequence: str) -> str | None:
     return f"unknown letter {letter!r} at position {position} (A, C, G, U, T and the IUPAC codes are known{hint})"
 
 
+def unknown_share(sequence: str) -> float:
+    """Return the part (0 to 1) of a sequence's letters that are none of A, C, G, U and T, such as N."""
+    known = sum(map(sequence.upper().count, "ACGUT"))
+    return (len(sequence) - known) / max(len(sequence), 1)
+
+
+def explain_unknown(names: Sequence[str], count: int, limit: float) -> str:
+    """Say in a line which RNAs have too many unknown nucleotides.
+
+    Args:
+        names: what to call the first few of them.
+        count: how many there are.
+        limit: part of an RNA that may be unknown.
+    """
+    more = f" and {count - len(names):,} more" if count > len(names) else ""
+    verb = "RNA has" if count == 1 else "RNAs have"
+    return (
+        f"{count:,} {verb} more than {limit:.0%} unknown nucleotides (N), which the model reads as nothing; take "
+        f"predictions for them with care: {', '.join(names)}{more}"
+    )
+
+
 @dataclass
 class InputSummary:
     """What a first reading of an input found.
@@ -434,6 +456,8 @@ class InputSummary:
         usable: number of records that can be predicted.
         longest: the longest usable record, its sequence's length (nucleotides) and id.
         num_longer: number of usable records with more nucleotides than `length_of_interest`.
+        num_doubtful: number of usable records that `is_doubtful` finds.
+        doubtful: ids of the first few of them.
         problems: first few unusable records, each as location, id and reason.
     """
 
@@ -441,6 +465,8 @@ class InputSummary:
     usable: int = 0
     longest: tuple[int, str] = (0, "")
     num_longer: int = 0
+    num_doubtful: int = 0
+    doubtful: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -463,6 +489,7 @@ class SequenceChecker:
         self,
         length_of_interest: int | None = None,
         on_problem: Callable[[SequenceRecord, str], None] | None = None,
+        is_doubtful: Callable[[str], bool] | None = None,
         max_shown: int = 3,
     ) -> InputSummary:
         """Read the whole input once.
@@ -470,7 +497,8 @@ class SequenceChecker:
         Args:
             length_of_interest: count the usable records longer than this, in nucleotides.
             on_problem: called with each unusable record and the reason.
-            max_shown: how many problems the summary keeps.
+            is_doubtful: count the usable records whose sequence this is true of.
+            max_shown: how many problems, and ids of doubtful records, the summary keeps.
 
         Raises:
             ValueError: the input cannot be read, or holds no record.
@@ -493,6 +521,10 @@ class SequenceChecker:
                     summary.longest = (length, record.id)
                 if length_of_interest is not None and length > length_of_interest:
                     summary.num_longer += 1
+                if is_doubtful is not None and is_doubtful(record.sequence):
+                    summary.num_doubtful += 1
+                    if len(summary.doubtful) < max_shown:
+                        summary.doubtful.append(record.id)
             else:
                 if on_problem is not None:
                     on_problem(record, reason)

@@ -30,6 +30,9 @@ for _letters, _code in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("UuTt", 3)):
     for _letter in _letters:
         _CODES[ord(_letter)] = _code
 
+MAX_K = 24
+"""With longer k-mers, one and the index of its sequence would not fit into 64 bits together."""
+
 _MAX_PAIRS = 20_000_000  # candidate pairs held at a time: 160 MB an array
 
 
@@ -69,8 +72,8 @@ def _kmer_table(sequences: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarra
     Returns:
         k-mer codes and sequence indices, both (N,), sorted by sequence, then code, without repeats.
     """
-    if not 1 <= k <= 24:
-        raise ValueError(f"k is {k}; it must lie in 1..24, where a k-mer and a sequence index fit into 64 bits")
+    if not 1 <= k <= MAX_K:
+        raise ValueError(f"k is {k}; it must lie in 1..{MAX_K}, where a k-mer and a sequence index fit into 64 bits")
     stripped = [strip_constant_parts(s) for s in sequences]
     if not stripped:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)

@@ -58,7 +58,11 @@ class RnaPipeline(Pipeline):
         if unknown:
             known = ", ".join((*self.call_options, "batch_size"))
             raise ValueError(f"{self.task_name} takes no option {', '.join(unknown)}; options: {known}")
-        return {}, kwargs, {}
+        return kwargs, kwargs, kwargs
+
+    def _task(self, options: dict[str, Any]) -> PredictionTask:
+        """Return the prediction task with a call's options."""
+        return self.prediction_task.with_options(**options).for_checkpoint(self.model.config, self.tokenizer)
 
     def preprocess(self, input_: str, **preprocess_parameters: Any) -> dict[str, Any]:
         """Encode a sequence."""
@@ -67,23 +71,26 @@ class RnaPipeline(Pipeline):
         sequence = input_.strip()
         if not sequence:
             raise ValueError("the sequence is empty; give at least one nucleotide")
-        problem = self.prediction_task.explain_length(len(sequence), self.model.config)
+        task = self._task(preprocess_parameters)
+        problem = task.explain_length(len(sequence), self.model.config)
         if problem is not None:
             raise ValueError(f"the sequence cannot be predicted: {problem}")
-        encoded = self.tokenizer(sequence, return_tensors="pt", return_special_tokens_mask=True)
-        return {**encoded, "sequence": sequence}
+        return {**task.encode(self.tokenizer, [sequence], self.model.config), "sequence": sequence}
 
     def _forward(self, input_tensors: dict[str, Any], **forward_parameters: Any) -> Any:
-        task = self.prediction_task.with_options(**forward_parameters)
+        task = self._task(forward_parameters)
         input_ids, mask = input_tensors["input_ids"], input_tensors["attention_mask"]
+        sequences = input_tensors["sequence"]
+        sequences = [sequences] if isinstance(sequences, str) else sequences
+        widths = [task.read_length(len(sequence), self.model.config) for sequence in sequences]
         keep = ((input_tensors["special_tokens_mask"] == 0) & (mask != 0)).cpu()
         if mask.all():
             # Without padding no mask is given: the same numbers with less work.
             values = task.values(task.forward(self.model, input_ids, None), keep)
-        elif is_padding_masked(self.model.config):
+        elif is_padding_masked(self.model.config) or min(widths) == input_ids.shape[1]:
             values = task.values(task.forward(self.model, input_ids, mask), keep)
         else:
-            # Padding leaks into such a model's nucleotides as in the original, so each sequence runs alone.
+            # The batch's padding leaks into such a model's nucleotides as in the original: each sequence runs alone.
             values = []
             for ids, own, kept in zip(input_ids, mask != 0, keep, strict=True):
                 values += task.values(task.forward(self.model, ids[own][None], None), kept[own.cpu()][None])
@@ -95,12 +102,13 @@ class RnaPipeline(Pipeline):
         sequence = sequence if isinstance(sequence, str) else sequence[0]
         # One sequence's array, in a list or behind an axis of one.
         values: np.ndarray = model_outputs["values"][0]
-        rows = self.prediction_task.rows(values, sequence, self.model.config)
-        return {"sequence": sequence, **self._name(rows, sequence), "unit": self.prediction_task.unit}
+        task = self._task(postprocess_parameters)
+        rows = task.rows(values, sequence, self.model.config)
+        return {"sequence": sequence, **self._name(rows, sequence, task), "unit": task.unit}
 
     @abstractmethod
-    def _name(self, rows: list[Row], sequence: str) -> dict[str, Any]:
-        """Turn a sequence's rows into plain Python values by name."""
+    def _name(self, rows: list[Row], sequence: str, task: Any) -> dict[str, Any]:
+        """Turn a sequence's rows, made by a task, into plain Python values by name."""
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Save model and tokenizer. Unlike transformers' own, this copies no code: the package brings it."""

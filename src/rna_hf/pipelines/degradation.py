@@ -25,5 +25,5 @@ class DegradationPipeline(RnaPipeline):
     task_name = "rna-degradation"
     prediction_task = TASKS["degradation"]
 
-    def _name(self, rows: list[Row], sequence: str) -> dict[str, Any]:
+    def _name(self, rows: list[Row], sequence: str, task: Any) -> dict[str, Any]:
         return {"degradation": {target: values.tolist() for target, values in rows[0].items()}}

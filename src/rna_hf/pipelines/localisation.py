@@ -15,10 +15,13 @@ class LocalisationPipeline(RnaPipeline):
 
     Returns for each sequence a dict with `sequence` (as given), `localisation` (a float for each of the model's
     compartments, which sum to 1), `windows`, `attention` and `unit`. `attention` is a weight for each window that the
-    model looks at, which sum to 1; window i begins at nucleotide i * config.window_stride (0-based) and has
-    config.window_size nucleotides. `windows` are those with the most attention that do not overlap, the strongest
-    first: dicts with `rank` (from 1), `start` and `end` (nucleotides, 0-based, the end not included), `sequence`,
-    `weight` and `relative_weight` (1 is the mean of all windows).
+    model looks at, which sum to 1; window i begins at nucleotide i * config.window_stride (0-based) of what the model
+    reads and has config.window_size nucleotides. `windows` are those with the most attention that do not overlap, the
+    strongest first: dicts with `rank` (from 1), `start` and `end` (nucleotides, 0-based, the end not included),
+    `sequence`, `weight` and `relative_weight` (1 is the mean of all windows).
+
+    Each mRNA is read whole and without padding. `fixed_length`, an option of a call, cuts and pads it to so many
+    nucleotides as `rna_hf.predict` does; `start` and `end` stay those of the sequence as given.
 
     Example:
         >>> predict = pipeline("rna-localisation", model="my-checkpoint")
@@ -28,11 +31,12 @@ class LocalisationPipeline(RnaPipeline):
 
     task_name = "rna-localisation"
     prediction_task: ClassVar[LocalisationTask] = LocalisationTask()
+    call_options = ("fixed_length",)
 
-    def _name(self, rows: list[Row], sequence: str) -> dict[str, Any]:
+    def _name(self, rows: list[Row], sequence: str, task: LocalisationTask) -> dict[str, Any]:
         config, attention = self.model.config, rows[0]["attention"]
         return {
             "localisation": {name: rows[0][name] for name in config.compartments},
-            "windows": self.prediction_task.describe_windows(attention, sequence, config),
+            "windows": task.describe_windows(attention, sequence, config),
             "attention": attention.tolist(),
         }

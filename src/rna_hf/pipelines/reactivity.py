@@ -24,7 +24,7 @@ class ReactivityPipeline(RnaPipeline):
     task_name = "rna-reactivity"
     prediction_task = TASKS["reactivity"]
 
-    def _name(self, rows: list[Row], sequence: str) -> dict[str, Any]:
+    def _name(self, rows: list[Row], sequence: str, task: Any) -> dict[str, Any]:
         return {
             "reactivity": {channel: rows[0][f"reactivity_{channel}"].tolist() for channel in self.model.config.channels}
         }

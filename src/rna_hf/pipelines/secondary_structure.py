@@ -25,5 +25,5 @@ class SecondaryStructurePipeline(RnaPipeline):
     task_name = "rna-secondary-structure"
     prediction_task = TASKS["structure"]
 
-    def _name(self, rows: list[Row], sequence: str) -> dict[str, Any]:
+    def _name(self, rows: list[Row], sequence: str, task: Any) -> dict[str, Any]:
         return {"structure": rows[0]["structure"], "confidence": rows[0]["confidence"]}

@@ -24,5 +24,5 @@ class SequenceDropoutPipeline(RnaPipeline):
     task_name = "rna-sequence-dropout"
     prediction_task = TASKS["dropout"]
 
-    def _name(self, rows: list[Row], sequence: str) -> dict[str, Any]:
+    def _name(self, rows: list[Row], sequence: str, task: Any) -> dict[str, Any]:
         return {"reads": {channel: rows[0][f"reads_{channel}"] for channel in self.model.config.channels}}

@@ -26,7 +26,7 @@ class TertiaryStructurePipeline(RnaPipeline):
     prediction_task = TASKS["3d"]
     call_options = ("num_samples",)
 
-    def _name(self, rows: list[Row], sequence: str) -> dict[str, Any]:
+    def _name(self, rows: list[Row], sequence: str, task: Any) -> dict[str, Any]:
         return {
             "coordinates": [
                 [list(position) for position in zip(*(row[axis].tolist() for axis in ("x", "y", "z")), strict=True)]

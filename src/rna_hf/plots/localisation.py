@@ -74,7 +74,7 @@ def _draw_track(canvas: Canvas, row: Mapping[str, Any], top: float, height: floa
     length = len(row["sequence"])
     cell = _TRACK_WIDTH / length
     bottom = top + height
-    scale = height / weights.max()
+    scale = height / (weights.max() or 1.0)
     # A weight stands between the middles of the gaps to its neighbours.
     centres = windows.mean(axis=1)
     edges = np.concatenate([windows[:1, 0], (centres[1:] + centres[:-1]) / 2, windows[-1:, 1]])
@@ -84,7 +84,7 @@ def _draw_track(canvas: Canvas, row: Mapping[str, Any], top: float, height: floa
     canvas.axes.stairs(bottom - heights, xs, baseline=bottom, fill=True, color=_TRACK_COLOR, alpha=0.75, linewidth=0)
     right = _TRACK_LEFT + _TRACK_WIDTH
     canvas.draw_outline([_TRACK_LEFT, _TRACK_LEFT, right], [top, bottom, bottom])
-    mean = bottom - scale / len(weights)
+    mean = bottom - scale * weights.mean()
     canvas.axes.plot([_TRACK_LEFT, right], [mean, mean], color="0.3", linewidth=0.7, linestyle=(0, (4, 3)))
     for value, y in ((f"{weights.max():.2g}", top), ("0", bottom)):
         canvas.axes.text(_TRACK_LEFT - 0.06, y, value, fontsize=6.5, color="0.25", ha="right", va="center")

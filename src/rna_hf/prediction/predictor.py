@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 
 from ..data.sequences import SequenceRecord
 from ..memory import has_pair_states
-from ..tokenization import encode_bulk
+from ..models.rnatracker import UnknownNucleotidesWarning
 from .tasks import PredictionTask, Row
 
 # Up to this length (nucleotides) a batch is limited by its tokens; beyond, by its pair states, where a model has them,
@@ -42,20 +43,18 @@ class Predictor:
         task: PredictionTask,
         checkpoint: Path,
         config: Any,
+        tokenizer: Any,
         device: torch.device,
         dtype: str,
         batch_tokens: int,
         flip_average: bool,
     ) -> "Predictor":
-        """Load a checkpoint's tokenizer and model; the options are those of `predict`.
+        """Load a checkpoint's model; the options are those of `predict`.
 
         Raises:
             ValueError: the checkpoint cannot be loaded or lacks weights of the task's model.
         """
-        from transformers import AutoTokenizer
-
         with explain_checkpoint(checkpoint):
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint)
             model, report = task.auto_class().from_pretrained(
                 checkpoint, dtype=getattr(torch, dtype), output_loading_info=True, ignore_mismatched_sizes=True
             )
@@ -81,18 +80,21 @@ class Predictor:
             report: called with the number of sequences done since the last call.
         """
         results: list[list[Row]] = [[] for _ in chunk]
-        lengths = [len(record.sequence) for record in chunk]
+        lengths = [self.task.read_length(len(record.sequence), self.config) for record in chunk]
         pads, linear_length = is_padding_masked(self.config), find_linear_length(self.config)
-        for batch in make_batches(lengths, self.batch_tokens, pads, linear_length):
-            sequences = [chunk[index].sequence for index in batch]
-            predictions = self._forward(sequences)
-            if self.flip_average:
-                flipped = self._forward([sequence[::-1] for sequence in sequences])
-                reverse = self.task.reverse
-                predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
-            for index, values in zip(batch, predictions):
-                results[index] = self._rows(chunk[index], values)
-            report(len(batch))
+        with warnings.catch_warnings():
+            # `predict` has warned already, with the ids.
+            warnings.simplefilter("ignore", UnknownNucleotidesWarning)
+            for batch in make_batches(lengths, self.batch_tokens, pads, linear_length):
+                sequences = [chunk[index].sequence for index in batch]
+                predictions = self._forward(sequences)
+                if self.flip_average:
+                    flipped = self._forward([sequence[::-1] for sequence in sequences])
+                    reverse = self.task.reverse
+                    predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
+                for index, values in zip(batch, predictions):
+                    results[index] = self._rows(chunk[index], values)
+                report(len(batch))
         return [row for rows in results for row in rows]
 
     def _rows(self, record: SequenceRecord, values: np.ndarray) -> list[Row]:
@@ -109,9 +111,9 @@ class Predictor:
 
     def _forward(self, sequences: list[str]) -> list[np.ndarray]:
         device = self.device
-        encoded = encode_bulk(self.tokenizer, sequences)
+        encoded = self.task.encode(self.tokenizer, sequences, self.config)
         keep = encoded["special_tokens_mask"] == 0
-        for sequence, count in zip(sequences, keep.sum(1).tolist()):
+        for sequence, count in zip(map(self.task.part_read, sequences), keep.sum(1).tolist()):
             if count != len(sequence):
                 raise ValueError(
                     f"the tokenizer of {self.checkpoint.name!r} makes {count} tokens of {len(sequence)} nt; "
@@ -127,7 +129,7 @@ class Predictor:
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
                 raise MemoryError(
-                    f"out of memory on {device} with {len(sequences)} x {len(sequences[0]):,} nt; "
+                    f"out of memory on {device} with {len(sequences)} x {keep.shape[1]:,} nt; "
                     "lower --batch-tokens, or use --dtype bfloat16"
                 ) from error
             raise
@@ -205,6 +207,18 @@ def load_config(checkpoint: Path, task: PredictionTask) -> Any:
         )
     with explain_checkpoint(checkpoint):
         return AutoConfig.from_pretrained(checkpoint)
+
+
+def load_tokenizer(checkpoint: Path) -> Any:
+    """Open a checkpoint's tokenizer.
+
+    Raises:
+        ValueError: it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    with explain_checkpoint(checkpoint):
+        return AutoTokenizer.from_pretrained(checkpoint)
 
 
 def hash_checkpoint(folder: Path) -> str:

@@ -26,11 +26,19 @@ import torch
 
 from ..checkpoints import find_checkpoint
 from ..data.run_folder import FORMATS, SKIPPED_FILE, RunFolder
-from ..data.sequences import InputSummary, SequenceChecker, SequenceInput, SequenceRecord, open_sequences
+from ..data.sequences import (
+    InputSummary,
+    SequenceChecker,
+    SequenceInput,
+    SequenceRecord,
+    explain_unknown,
+    open_sequences,
+    unknown_share,
+)
 from ..memory import MemoryLimit, available_memory
 from ..version import __version__
 from .chunks import make_chunks, share_out
-from .predictor import Predictor, find_linear_length, hash_checkpoint, load_config
+from .predictor import Predictor, find_linear_length, hash_checkpoint, load_config, load_tokenizer
 from .processes import Processes, choose_device
 from .tasks import TASKS, Kind, PredictionTask, Row
 
@@ -63,6 +71,7 @@ def predict(
     plot_rows: int = DEFAULT_PLOT_ROWS,
     num_samples: int | None = None,
     num_windows: int | None = None,
+    fixed_length: int | None = None,
     ct: bool = False,
     pdb: bool = False,
     progress: bool | None = None,
@@ -107,6 +116,9 @@ def predict(
         plot_rows: number of RNAs in the picture; 0 for none.
         num_samples: for `3d`, structures for each RNA, 1 to 100; 5 if None.
         num_windows: for `localisation`, windows in the table for each RNA at most, 1 to 100; 5 if None.
+        fixed_length: for `localisation`, nucleotides to which each RNA is cut and, for a model that reads padding
+            (`config.mask_padding` off), padded, on the sides that the tokenizer says; 4000 with converted weights is
+            what the original does. None: each RNA whole and without padding, whatever the model.
         ct: for `structure`, write a CT file too.
         pdb: for `3d`, write PDB files too.
         progress: show a progress bar; None: if standard error is a terminal.
@@ -130,7 +142,9 @@ def predict(
     """
     with Processes.join() if distributed else Processes() as processes:
         chosen_device, num_sharing = choose_device(device, processes)
-        prediction_task = _configure(task, num_samples=num_samples, num_windows=num_windows, ct=ct, pdb=pdb)
+        prediction_task = _configure(
+            task, num_samples=num_samples, num_windows=num_windows, fixed_length=fixed_length, ct=ct, pdb=pdb
+        )
         run = _Run(
             task=prediction_task,
             checkpoint=find_checkpoint(None if model is None else os.fspath(model), task),
@@ -190,11 +204,20 @@ class _Run:
                 f"flip_average is not for `predict {self.task.name}`: the reversed sequence is another molecule"
             )
         self.config = load_config(self.checkpoint, self.task)
+        self.tokenizer = load_tokenizer(self.checkpoint)
+        self.task = self.task.for_checkpoint(self.config, self.tokenizer)
         self.torch_dtype = getattr(torch, self.dtype)
 
     def _load(self) -> Predictor:
         return Predictor.load(
-            self.task, self.checkpoint, self.config, self.device, self.dtype, self.batch_tokens, self.flip_average
+            self.task,
+            self.checkpoint,
+            self.config,
+            self.tokenizer,
+            self.device,
+            self.dtype,
+            self.batch_tokens,
+            self.flip_average,
         )
 
     def collect(self, source: SequenceInput) -> list[dict[str, Any]]:
@@ -332,19 +355,27 @@ class _Run:
         max_length = memory.max_length() if recorded_max_length is None else recorded_max_length
 
         def explain_length(length: int) -> str | None:
-            if length <= max_length:
+            read = self.task.read_length(length, self.config)
+            if read <= max_length:
                 return self.task.explain_length(length, self.config)
-            return f"{length:,} nt {memory.explain(length, length * length)}; at most {max_length:,} nt fit"
+            return f"{read:,} nt {memory.explain(read, read * read)}; at most {max_length:,} nt fit"
+
+        max_unknown = getattr(self.config, "max_unknown_share", None)
+
+        def is_doubtful(sequence: str) -> bool:
+            return max_unknown is not None and unknown_share(self.task.part_read(sequence)) > max_unknown
 
         trained = getattr(self.config, "training_max_length", None)
+        limit = None if trained is None else _LENGTH_FACTOR * trained
         checker = SequenceChecker(source, explain_length)
-        summary = checker.check(None if trained is None else _LENGTH_FACTOR * trained, on_problem)
+        summary = checker.check(limit, on_problem, is_doubtful)
         if summary.usable == 0:
             raise ValueError(_list_problems(source, summary) + " (nothing is left to predict)")
         if summary.usable < summary.total and not self.skip_invalid:
             raise ValueError(_list_problems(source, summary) + " (--skip-invalid predicts the others)")
 
         length, identifier = summary.longest
+        length = self.task.read_length(length, self.config)
         num_pairs = max(length * length, int(min(length, find_linear_length(self.config))) * self.batch_tokens)
         num_pairs = min(num_pairs, summary.usable * length * length)
         if not memory.has_room(length, num_pairs):
@@ -352,7 +383,11 @@ class _Run:
             if num_pairs == length * length:
                 raise ValueError(f"sequence {identifier!r} of {length:,} nt {reason}")
             raise ValueError(f"a batch of {self.batch_tokens:,} tokens {reason}; choose a smaller --batch-tokens")
-        if summary.num_longer:
+        if max_unknown is not None and summary.num_doubtful:
+            names = [repr(identifier[:60]) for identifier in summary.doubtful]
+            warnings.warn(explain_unknown(names, summary.num_doubtful, max_unknown), stacklevel=4)
+        # What is cut to a fixed length may be no longer than that.
+        if limit is not None and summary.num_longer and length > limit:
             warnings.warn(
                 f"{_count(summary.num_longer, 'sequence')} longer than {_LENGTH_FACTOR} x {trained:,} nt, the longest "
                 f"the model was trained on (the longest is {identifier!r} with {length:,} nt): expect less accuracy",

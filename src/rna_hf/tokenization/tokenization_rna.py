@@ -173,6 +173,9 @@ class RnaTokenizerFast(PreTrainedTokenizerFast):
             **{f"{role}_token": token for role, token in tokens.items()},
             **kwargs,
         )
+        # How the files were found when it was loaded; transformers would save it with the tokenizer.
+        for name in ("is_local", "local_files_only"):
+            self.init_kwargs.pop(name, None)
 
     # Options are read-only: the back end was built from them, and saving reads the attributes of these names.
 

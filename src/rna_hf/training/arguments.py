@@ -93,10 +93,15 @@ class DataArguments:
         validation_fraction: part of the RNAs to set aside.
         split: what is set aside: "similarity" (clusters of similar sequences, so that no copy of a validation RNA is
             trained on) or "random".
+        similarity_k: with `split` "similarity", length of the words (k-mers) by which RNAs are compared, nucleotides, 1
+            to 24; long ones (24) keep transcripts apart that hold copies of one repeat.
+        similarity_min_shared: different words in common that make two RNAs similar, as do half of those of the shorter
+            one: 100, with words of 24, for long transcripts.
         folds: cross-validation: train this many models, each of which sets another part of the RNAs aside; 0: one
             model, with `validation_fraction`.
         fold: train this one of them only, from 1; 0: all, one after the other.
-        min_length: shorter RNAs are left out of training, nucleotides.
+        min_length: shorter RNAs are left out of training, nucleotides; of evaluation only those that the model is not
+            able to read.
         max_length: longer RNAs are left out of training, nucleotides; 0 for no limit.
         crop: longer RNAs are cut to a window of this many nucleotides in training, another one each epoch; 0 for none.
         truncate: longer RNAs are cut to this many nucleotides, in evaluation as well; 0 for none.
@@ -113,6 +118,8 @@ class DataArguments:
     profiles: str = field(default="all", metadata={"help": "all, good, dirty or low_quality"})
     validation_fraction: float = field(default=0.1, metadata={"help": "part of the RNAs to set aside"})
     split: str = field(default="similarity", metadata={"help": "what is set aside: similarity or random"})
+    similarity_k: int = field(default=12, metadata={"help": "length of the words by which RNAs are compared, 1 to 24"})
+    similarity_min_shared: int = field(default=8, metadata={"help": "words in common that make two RNAs similar"})
     folds: int = field(default=0, metadata={"help": "number of folds of a cross-validation; 0: none"})
     fold: int = field(default=0, metadata={"help": "train this fold only, from 1; 0: all of them"})
     min_length: int = field(default=1, metadata={"help": "shortest RNA in training, nucleotides"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoints import find_checkpoint
+from ..models.rnatracker import UnknownNucleotidesWarning
 from ..tokenization import KEPT_ENDS, RnaTokenizerFast
 from .arguments import DataArguments, ModelArguments, parse_arguments
 from .callbacks import EveryEpochs, LogFile
@@ -111,6 +113,9 @@ def finetune(
     set_seed(training_arguments.seed)
     model, tokenizer = load_model(model_arguments, task), load_tokenizer(model_arguments, data_arguments)
     datasets = load_splits(data_arguments, task, model.config, training_arguments.seed)
+    if hasattr(model.config, "training_max_length") and "training_max_length" not in model_arguments.config_fields():
+        longest = max(len(sequence) for sequence in datasets["train"]["sequence"])
+        model.config.training_max_length = min(longest, data_arguments.crop or longest)
     padding = {"pad_to_multiple_of": data_arguments.pad_to_multiple_of} if data_arguments.pad_to_multiple_of else {}
     metrics = task.metrics(model.config)
     # TrainingArguments puts "loss" where nothing was said; who wants the loss says "eval_loss".
@@ -185,7 +190,10 @@ class FineTuneTrainer(Trainer):
         """Evaluate one batch; the Trainer has turned dropout off before."""
         if self._eval_dropout:
             model.train()
-        return super().prediction_step(model, *args, **kwargs)
+        with warnings.catch_warnings():
+            # `load_splits` has warned already, with names.
+            warnings.simplefilter("ignore", UnknownNucleotidesWarning)
+            return super().prediction_step(model, *args, **kwargs)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Set up the schedule for the number of optimiser steps of the whole training."""
@@ -211,12 +219,20 @@ class FineTuneTrainer(Trainer):
 
 
 def load_config(arguments: ModelArguments) -> Any:
-    """Open the model's configuration, with the fields that the arguments set."""
+    """Open the model's configuration, with the fields that the arguments set.
+
+    Raises:
+        ValueError: a field has a wrong value.
+    """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
-    if arguments.is_architecture:
-        return AutoConfig.for_model(arguments.model, **arguments.config_fields())
-    return AutoConfig.from_pretrained(find_checkpoint(arguments.model), **arguments.config_fields())
+    try:
+        if arguments.is_architecture:
+            return AutoConfig.for_model(arguments.model, **arguments.config_fields())
+        return AutoConfig.from_pretrained(find_checkpoint(arguments.model), **arguments.config_fields())
+    except StrictDataclassError as error:  # around what a validator raised
+        raise ValueError(f"the configuration of {arguments.model}: {error.__cause__ or error}") from error
 
 
 def load_model(arguments: ModelArguments, task: FineTuneTask) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
 
 from ..atomic_files import replace_text
 from ..checkpoints import find_checkpoint
@@ -23,6 +24,8 @@ _DATA_FIELDS = (
     "profiles",
     "validation_fraction",
     "split",
+    "similarity_k",
+    "similarity_min_shared",
     "folds",
     "fold",
     "truncate",
@@ -87,6 +90,19 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record, and the folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def kept_step(folder: Path) -> int:
+    """Return the optimiser step of the weights that a finished run kept: of its best checkpoint, or else of its last.
+
+    Raises:
+        FileNotFoundError: the folder holds no checkpoint of a run.
+    """
+    last = get_last_checkpoint(folder) if folder.is_dir() else None
+    if last is None:
+        raise FileNotFoundError(f"{folder} holds no checkpoint of a run: name the output folder of one")
+    state = json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
+    return state["best_global_step"] if state["best_model_checkpoint"] else state["global_step"]
 
 
 _REMEDY = "; name another output_dir, or repeat the options of that run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,8 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ..data.collators import DataCollatorForReactivity
 from ..data.readers.packed_files import check_count
+from ..data.sequences import explain_unknown, unknown_share
+from ..data.splits import MAX_K
 from ..tokenization import KEPT_ENDS
 from .arguments import DataArguments
 from .metrics import is_measured
@@ -23,6 +26,9 @@ from .tasks import FineTuneTask
 PROFILES = ("all", "good", "dirty", "low_quality")
 
 SPLITS = ("similarity", "random")
+
+# RNAs that a warning names; the others are counted.
+_MAX_NAMED = 3
 
 
 def check_data_arguments(arguments: DataArguments) -> None:
@@ -36,6 +42,10 @@ def check_data_arguments(arguments: DataArguments) -> None:
     for name in ("truncate", "pad_to_multiple_of"):
         if getattr(arguments, name) < 0:
             raise ValueError(f"{name} is {getattr(arguments, name)}: it must be a number of nucleotides, or 0 for none")
+    if not 1 <= arguments.similarity_k <= MAX_K:
+        raise ValueError(f"similarity_k is {arguments.similarity_k}: choose a number of nucleotides from 1 to {MAX_K}")
+    if arguments.similarity_min_shared < 1:
+        raise ValueError(f"similarity_min_shared is {arguments.similarity_min_shared}: it must be at least 1")
     if arguments.folds < 0 or arguments.folds == 1:
         raise ValueError(f"folds is {arguments.folds}: a cross-validation has 2 at least; 0 is for none")
     if not 0 <= arguments.fold <= arguments.folds:
@@ -55,13 +65,20 @@ def load_splits(arguments: DataArguments, task: FineTuneTask, config: Any, seed:
     Args:
         arguments: what to read.
         task: what for.
-        config: of the model, which may name the labels.
+        config: of the model, which may name the labels and say what it is able to read.
         seed: of what is set aside.
+
+    Raises:
+        ValueError: a file can't be used, or holds an RNA that is too short for the model.
     """
+    shortest = shortest_readable(arguments, config)
     names = getattr(config, task.label_names) if task.label_names else None
 
     def load(file: str) -> Any:
-        return load_labelled(file, arguments, task, names)
+        dataset = load_labelled(file, arguments, task, names)
+        check_lengths(dataset, shortest, arguments.min_length, file)
+        warn_about_unknown(dataset, arguments, config, file)
+        return dataset
 
     train = load(arguments.train_file)
     lengths = np.array([len(sequence) for sequence in train["sequence"]])
@@ -83,10 +100,94 @@ def load_splits(arguments: DataArguments, task: FineTuneTask, config: Any, seed:
     splits["train"] = train.select(np.flatnonzero(fits))
     if arguments.test_file:
         splits["test"] = load(arguments.test_file)
+    if shortest > 1:
+        splits = {name: readable(split, shortest, name) for name, split in splits.items()}
     if arguments.truncate:
         ends = {"length": arguments.truncate, "keep": arguments.keep}
         splits = {name: split.map(truncated, fn_kwargs=ends, desc="truncate") for name, split in splits.items()}
     return splits
+
+
+def shortest_readable(arguments: DataArguments, config: Any) -> int:
+    """Return the length of the shortest RNA that a model is able to read, nucleotides.
+
+    Raises:
+        ValueError: an option cuts RNAs to less than that.
+    """
+    shortest = getattr(config, "min_sequence_length", 1)
+    if not getattr(config, "mask_padding", True) and arguments.pad_to_multiple_of >= shortest:
+        return 1  # such a model reads padding, with which each RNA is long enough
+    for name in ("truncate", "crop"):
+        if 0 < getattr(arguments, name) < shortest:
+            raise ValueError(f"{name} is {getattr(arguments, name)}: the model reads no less than {shortest} nt")
+    return shortest
+
+
+def check_lengths(dataset: Any, shortest: int, min_length: int, file: str) -> None:
+    """Refuse RNAs that are too short for the model, unless `min_length` leaves them out.
+
+    Args:
+        dataset: with a column `sequence`.
+        shortest: nucleotides of the shortest RNA that the model is able to read.
+        min_length: see `DataArguments`.
+        file: the data set's name in the message.
+    """
+    if min_length >= shortest:
+        return
+    lengths = [len(sequence) for sequence in dataset["sequence"]]
+    short = [row for row, length in enumerate(lengths) if length < shortest]
+    if short:
+        raise ValueError(
+            f"{file}: {len(short):,} of {len(lengths):,} RNAs are shorter than the {shortest} nt that the model needs, "
+            f"the first is {name_of(dataset, short[0])} with {lengths[short[0]]} nt; min_length {shortest} leaves such "
+            "RNAs out"
+        )
+
+
+def readable(dataset: Any, shortest: int, name: str) -> Any:
+    """Return the RNAs of a data set that are long enough for the model.
+
+    Args:
+        dataset: with a column `sequence`.
+        shortest: nucleotides of the shortest RNA that the model is able to read.
+        name: of the data set in the message.
+
+    Raises:
+        ValueError: there are none.
+    """
+    rows = [row for row, sequence in enumerate(dataset["sequence"]) if len(sequence) >= shortest]
+    if not rows:
+        raise ValueError(f"the {name} data hold no RNA of {shortest} nt or more, which the model needs")
+    return dataset if len(rows) == len(dataset) else dataset.select(rows)
+
+
+def warn_about_unknown(dataset: Any, arguments: DataArguments, config: Any, file: str) -> None:
+    """Warn of RNAs with many unknown nucleotides (N), where a model's configuration sets a limit.
+
+    Args:
+        dataset: with a column `sequence`.
+        arguments: `truncate` and `keep`.
+        config: of the model.
+        file: the data set's name in the message.
+    """
+    limit = getattr(config, "max_unknown_share", None)
+    if limit is None:
+        return
+
+    def share(sequence: str) -> float:
+        if not arguments.truncate:
+            return unknown_share(sequence)
+        return unknown_share(truncated({"sequence": sequence}, arguments.truncate, arguments.keep)["sequence"])
+
+    rows = [row for row, sequence in enumerate(dataset["sequence"]) if share(sequence) > limit]
+    if rows:
+        names = [name_of(dataset, row) for row in rows[:_MAX_NAMED]]
+        warnings.warn(f"{file}: {explain_unknown(names, len(rows), limit)}", stacklevel=2)
+
+
+def name_of(dataset: Any, row: int) -> str:
+    """Return what to call an RNA in messages: its `id` if there is that column, else its row, from 1."""
+    return repr(str(dataset[row]["id"])[:60]) if "id" in dataset.column_names else f"row {row + 1}"
 
 
 def rows_to_hold_out(dataset: Any, arguments: DataArguments, seed: int) -> np.ndarray:
@@ -94,7 +195,7 @@ def rows_to_hold_out(dataset: Any, arguments: DataArguments, seed: int) -> np.nd
 
     Args:
         dataset: with a column `sequence`.
-        arguments: `split`, and `folds` and `fold` or `validation_fraction`.
+        arguments: `split` with its options, and `folds` and `fold` or `validation_fraction`.
         seed: which of the many such draws; the folds of one seed share no RNA and are all RNAs together.
 
     Returns:
@@ -109,7 +210,8 @@ def rows_to_hold_out(dataset: Any, arguments: DataArguments, seed: int) -> np.nd
         fractions = {"train": 1 - arguments.validation_fraction, "validation": arguments.validation_fraction}
         wanted = "validation"
     if arguments.split == "similarity":
-        return split_by_similarity(dataset, fractions, seed)[wanted]
+        similarity = {"k": arguments.similarity_k, "min_shared": arguments.similarity_min_shared}
+        return split_by_similarity(dataset, fractions, seed, **similarity)[wanted]
     ends = np.round(np.cumsum(list(fractions.values())) * len(dataset)).astype(int)
     parts = np.split(np.random.default_rng(seed).permutation(len(dataset)), ends[:-1])
     rows = np.sort(parts[list(fractions).index(wanted)])

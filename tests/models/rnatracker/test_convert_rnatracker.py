@@ -8,10 +8,11 @@ import pytest
 import torch
 from original_rnatracker import pad_left, random_weights, run_original
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, pipeline
 
 from rna_hf import AutoModelForLocalisation, RnaTrackerForLocalisation, convert_rnatracker
 from rna_hf.cli.main import run
+from rna_hf.prediction import predict
 
 # Seen: 3e-7, from sums in another order; `golden/README.md` allows the same.
 TOLERANCE = {"atol": 2e-6, "rtol": 0}
@@ -210,6 +211,23 @@ def test_golden_fixed_length(golden, length):
     assert compared == {f"fixed{length}/{name}" for name in found}
     for name, tensor in found.items():
         torch.testing.assert_close(tensor, values[f"fixed{length}/{name}"], **TOLERANCE)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("length", [4000, 300])
+def test_golden_fixed_length_of_predictions(golden, length, tmp_path):
+    """As a user has them: from `predict`, and from the pipeline, which returns the attention too."""
+    values, sequences, model, tokenizer = golden
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path)
+    rows = predict(sequences, task="localisation", model=tmp_path, fixed_length=length)
+    piped = pipeline("rna-localisation", model=str(tmp_path), device="cpu")(sequences, fixed_length=length)
+    for number, (row, one) in enumerate(zip(rows, piped, strict=True)):
+        expected = values[f"fixed{length}/output"][number]
+        shares = [[row[name] for name in model.config.compartments], list(one["localisation"].values())]
+        torch.testing.assert_close(torch.tensor(shares), expected.expand(2, -1), **TOLERANCE)
+        attention = torch.tensor(one["attention"])
+        torch.testing.assert_close(attention, values[f"fixed{length}/attention"][number], **TOLERANCE)
 
 
 @pytest.mark.shared

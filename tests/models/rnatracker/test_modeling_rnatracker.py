@@ -321,6 +321,8 @@ def test_tokenizer_and_model_agree_about_letters():
         ({"hidden_dropout": 1.0}, "hidden_dropout is 1.0"),
         ({"compartments": ["Nuclear"]}, "at least two"),
         ({"compartments": ["Nuclear", "Nuclear"]}, "each only once"),
+        ({"compartments": ["Nuclear", "Sequence"]}, "hold 'Sequence', which is a column of another meaning"),
+        ({"compartments": ["attention", "Nuclear"]}, "hold 'attention', which is a column of another meaning"),
         ({"vocab_size": 3, "pad_token_id": None}, "vocab_size is 3"),
         ({"pad_token_id": 2}, "pad_token_id is 2"),
     ],

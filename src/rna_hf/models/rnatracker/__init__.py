@@ -4,6 +4,7 @@ from .modeling_rnatracker import (
     RnaTrackerForSequenceClassification,
     RnaTrackerModel,
     RnaTrackerPreTrainedModel,
+    UnknownNucleotidesWarning,
     attention_windows,
 )
 
@@ -13,5 +14,6 @@ __all__ = [
     "RnaTrackerForSequenceClassification",
     "RnaTrackerModel",
     "RnaTrackerPreTrainedModel",
+    "UnknownNucleotidesWarning",
     "attention_windows",
 ]

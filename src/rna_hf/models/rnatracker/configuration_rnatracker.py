@@ -7,6 +7,9 @@ from transformers import PreTrainedConfig
 
 from ..loader_file import LoaderFileMixin
 
+# What stands beside the compartments in a row of predictions, or in what its picture is drawn from.
+RESERVED_NAMES = ("id", "sequence", "attention", "windows", "strongest")
+
 
 @strict
 class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
@@ -28,7 +31,9 @@ class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
         mask_padding: True: padding is never seen; each sequence gives the same output alone, padded on either side and
             in any batch. False: padding is read as positions without channels, as in the original, in which up to
             99.9 % of the attention of a short transcript falls on its padding.
-        compartments: names of the places whose shares the localisation head predicts, in order.
+        compartments: names of the places whose shares the localisation head predicts, in order; none of
+            `RESERVED_NAMES`.
+        training_max_length: longest sequence seen in training, nucleotides; used for a warning only.
         pad_token_id: id of padding.
     """
 
@@ -45,6 +50,7 @@ class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
     hidden_dropout: float | int = 0.25
     mask_padding: bool = True
     compartments: list[str] = dataclasses.field(default_factory=lambda: ["Cytosol", "Insoluble", "Membrane", "Nuclear"])
+    training_max_length: int | None = None
     pad_token_id: int | None = 4
 
     @property
@@ -67,6 +73,11 @@ class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
         The name `min_length` is taken: transformers refuses to save a configuration with it.
         """
         return self.window_size
+
+    @property
+    def max_unknown_share(self) -> float:
+        """Part of a sequence that may be unknown nucleotides (N) without a warning."""
+        return 0.01
 
     def num_positions(self, length: int) -> int:
         """Return how many pooled positions a sequence of `length` nucleotides has; 0 below `min_sequence_length`."""
@@ -98,6 +109,13 @@ class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
             raise ValueError(f"hidden_dropout is {self.hidden_dropout}: it must be at least 0 and below 1")
 
     def validate_compartments(self) -> None:
-        """Refuse a distribution over fewer than two places, and repeated names."""
+        """Refuse a distribution over fewer than two places, repeated names, and those of other columns."""
         if len(self.compartments) < 2 or len(set(self.compartments)) != len(self.compartments):
             raise ValueError(f"compartments are {self.compartments}: name at least two, each only once")
+        # Names of columns are read without regard to case.
+        reserved = [name for name in self.compartments if name.lower() in RESERVED_NAMES]
+        if reserved:
+            raise ValueError(
+                f"compartments hold {reserved[0]!r}, which is a column of another meaning beside theirs: rename it "
+                f"(taken are {', '.join(RESERVED_NAMES)})"
+            )

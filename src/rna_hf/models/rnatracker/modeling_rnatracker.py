@@ -24,8 +24,12 @@ from .configuration_rnatracker import RnaTrackerConfig
 NUM_CHANNELS = 4
 """The first ids of the `rnatracker` alphabet are the channels G, A, U and C, the original's order."""
 
-UNKNOWN_SHARE = 0.01
-"""A sequence with a larger share of unknown nucleotides (N) is warned about."""
+
+class UnknownNucleotidesWarning(UserWarning):
+    """A sequence of a batch has more unknown nucleotides (N) than `config.max_unknown_share`.
+
+    A category of its own, for callers that know the names of the sequences and warn themselves.
+    """
 
 
 def attention_windows(
@@ -84,21 +88,21 @@ def _move_to_front(channels: Tensor, attention_mask: Tensor) -> tuple[Tensor, li
     return channels.gather(2, order[:, None].expand(-1, channels.shape[1], -1)), lengths
 
 
-def _warn_about_unknown(input_ids: Tensor, attention_mask: Tensor | None, pad_token_id: int | None) -> None:
-    """Warn once of the sequence with the largest share of unknown nucleotides, if that is above `UNKNOWN_SHARE`."""
+def _warn_about_unknown(input_ids: Tensor, attention_mask: Tensor | None, config: RnaTrackerConfig) -> None:
+    """Warn once of the sequence with the largest share of unknown nucleotides, if there is one with too many."""
     is_unknown = input_ids >= NUM_CHANNELS
-    is_padding = torch.zeros_like(is_unknown) if pad_token_id is None else input_ids == pad_token_id
+    is_padding = torch.zeros_like(is_unknown) if config.pad_token_id is None else input_ids == config.pad_token_id
     if attention_mask is not None:
         is_padding = is_padding | (attention_mask == 0)
     shares = (is_unknown & ~is_padding).sum(1) / (~is_padding).sum(1).clamp(min=1)
     share, row = (value.item() for value in shares.max(0))
-    if share > UNKNOWN_SHARE:
-        number = int((shares > UNKNOWN_SHARE).sum())
+    if share > config.max_unknown_share:
+        number = int((shares > config.max_unknown_share).sum())
         warnings.warn(
             f"row {row} of the batch (0-based) has {share:.1%} unknown nucleotides (N), which the model reads as "
             f"nothing: take its prediction with care ({number} of {len(shares)} rows have more than "
-            f"{UNKNOWN_SHARE:.0%})",
-            UserWarning,
+            f"{config.max_unknown_share:.0%})",
+            UnknownNucleotidesWarning,
             stacklevel=2,
         )
 
@@ -185,7 +189,8 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
     ) -> PooledModelOutput:
         """Run the model.
 
-        In evaluation mode, a sequence of which more than 1 % are unknown nucleotides (N) brings a warning.
+        In evaluation mode, a sequence of which more than 1 % are unknown nucleotides (N) brings an
+        `UnknownNucleotidesWarning`.
 
         Args:
             input_ids: (B, L), nucleotides as ids of the `rnatracker` alphabet.
@@ -253,7 +258,7 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
                 "one entry for each input position"
             )
         if input_ids is not None and not self.training:
-            _warn_about_unknown(input_ids, attention_mask, self.config.pad_token_id)
+            _warn_about_unknown(input_ids, attention_mask, self.config)
         lengths = [shape[1]] * shape[0]
         if attention_mask is not None and self.config.mask_padding:
             channels, lengths = _move_to_front(channels, attention_mask)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
+from transformers import BatchEncoding
+
+from ...tokenization import encode_bulk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,6 +51,14 @@ class PredictionTask(ABC):
         """
         return replace(self, **options)
 
+    def for_checkpoint(self, config: Any, tokenizer: Any) -> "PredictionTask":
+        """Return this task with what it has to know of a checkpoint.
+
+        Raises:
+            ValueError: an option is not for this checkpoint.
+        """
+        return self
+
     @property
     def rows_per_sequence(self) -> int:
         """Number of rows for each sequence."""
@@ -68,6 +79,18 @@ class PredictionTask(ABC):
     def explain_length(self, length: int, config: Any) -> str | None:
         """Return why an RNA of this length, in nucleotides, is not for this model and these options, or None."""
         return None
+
+    def part_read(self, sequence: str) -> str:
+        """Return the stretch of an RNA that the model is given."""
+        return sequence
+
+    def read_length(self, length: int, config: Any) -> int:
+        """Return how many positions of the model's input an RNA of this length, in nucleotides, takes by itself."""
+        return length
+
+    def encode(self, tokenizer: Any, sequences: Sequence[str], config: Any) -> BatchEncoding:
+        """Tokenise a batch, see `rna_hf.tokenization.encode_bulk`."""
+        return encode_bulk(tokenizer, sequences)
 
     def forward(self, model: Any, input_ids: Tensor, attention_mask: Tensor | None) -> Any:
         """Run a model on a batch, (B, L) each, and return what `values` reads."""

@@ -3,17 +3,19 @@
 import csv
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
+from transformers import BatchEncoding
 
 from ...atomic_files import replacing
 from ...models.rnatracker import attention_windows
 from ...motifs import KmerCounts, rank_motifs, shuffle_dinucleotides
+from ...tokenization import encode_bulk
 from .base import Kind, PredictionTask, Row
 
 if TYPE_CHECKING:
@@ -36,12 +38,13 @@ class LocalisationTask(PredictionTask):
     """Share of an mRNA in each compartment of the cell, 0 to 1, one column for each of `config.compartments`.
 
     Each mRNA is read whole and as if it were alone, also by a model that reads padding (`config.mask_padding` off): one
-    that was trained with padding to a fixed length predicts something else with it than without.
+    that was trained with padding to a fixed length predicts something else with it (`fixed_length`) than without.
 
     Also writes the windows with the most attention to `attention_windows.csv`, see `strongest_windows`. Columns: `id`,
-    `rank` (1 is the strongest of the RNA), `start` and `end` (nucleotides, 0-based, the end not included), `sequence`
-    of the window as read, `weight` (all weights of an RNA sum to 1) and `relative_weight` (1 is the mean of the RNA's
-    windows; the one to compare RNAs of different length by).
+    `rank` (1 is the strongest of the RNA), `start` and `end` (nucleotides of the RNA as given, 0-based, the end not
+    included), `sequence` of the window as given, `weight` (all weights of an RNA sum to 1, those of padding included)
+    and `relative_weight` (1 is the mean of the windows that hold nucleotides; the one to compare RNAs of different
+    length by). A window with padding is cut off at the RNA's end; one of padding alone is left out.
 
     Of two or more RNAs, the 6-mers of these windows are compared with two backgrounds in `motifs.csv`, see
     `rna_hf.motifs`: `shuffled`, the same windows shuffled so that pairs of neighbours stay, which tells a motif from
@@ -50,6 +53,10 @@ class LocalisationTask(PredictionTask):
 
     Attributes:
         num_windows: windows in the table for each RNA, at most, 1 to 100.
+        fixed_length: nucleotides to which each RNA is cut and, for a model that reads padding, padded, on the sides
+            that the checkpoint's tokenizer says; None for whole RNAs.
+        padding_side: the tokenizer's, "left" or "right"; set by `for_checkpoint`, as is the next.
+        truncation_side: the tokenizer's: "right" keeps the 5' end of a longer RNA, "left" its 3' end.
     """
 
     name = "localisation"
@@ -58,11 +65,25 @@ class LocalisationTask(PredictionTask):
     can_flip = False
 
     num_windows: int = DEFAULT_WINDOWS
+    fixed_length: int | None = None
+    padding_side: str = "left"
+    truncation_side: str = "right"
 
     def __post_init__(self) -> None:
-        is_whole = isinstance(self.num_windows, int) and not isinstance(self.num_windows, bool)
-        if not is_whole or not 1 <= self.num_windows <= MAX_WINDOWS:
+        if not _is_whole(self.num_windows) or not 1 <= self.num_windows <= MAX_WINDOWS:
             raise ValueError(f"num_windows must be a whole number from 1 to {MAX_WINDOWS}, got {self.num_windows!r}")
+        if self.fixed_length is not None and (not _is_whole(self.fixed_length) or self.fixed_length < 1):
+            raise ValueError(
+                f"fixed_length must be a whole number of nucleotides, 1 or more, got {self.fixed_length!r}"
+            )
+
+    def for_checkpoint(self, config: Any, tokenizer: Any) -> "LocalisationTask":
+        if self.fixed_length is not None and self.fixed_length < config.min_sequence_length:
+            raise ValueError(
+                f"fixed_length is {self.fixed_length}, too short for this model, which reads "
+                f"{config.min_sequence_length:,} nt or more"
+            )
+        return replace(self, padding_side=tokenizer.padding_side, truncation_side=tokenizer.truncation_side)
 
     def auto_class(self) -> Any:
         from ...auto import AutoModelForLocalisation
@@ -76,9 +97,30 @@ class LocalisationTask(PredictionTask):
         return {"attention": "numbers"}
 
     def explain_length(self, length: int, config: Any) -> str | None:
-        if length < config.min_sequence_length:
-            return f"{length:,} nt are too short for this model, which reads {config.min_sequence_length:,} nt or more"
+        shortest = config.min_sequence_length
+        if self.fixed_length is not None and not config.mask_padding:
+            # Behind the last window is a rest that the model doesn't see; with padding on the left it is the RNA's end.
+            rest = (self.fixed_length - config.window_size) % config.window_stride
+            shortest = rest + 1 if self.padding_side == "left" else 1
+        if length < shortest:
+            return f"{length:,} nt are too short for this model, which reads {shortest:,} nt or more"
         return None
+
+    def part_read(self, sequence: str) -> str:
+        if self.fixed_length is None or len(sequence) <= self.fixed_length:
+            return sequence
+        return sequence[-self.fixed_length :] if self.truncation_side == "left" else sequence[: self.fixed_length]
+
+    def read_length(self, length: int, config: Any) -> int:
+        if self.fixed_length is None:
+            return length
+        return min(length, self.fixed_length) if config.mask_padding else self.fixed_length
+
+    def encode(self, tokenizer: Any, sequences: Sequence[str], config: Any) -> BatchEncoding:
+        # None is longer than the fixed length, so that a multiple of it is the length itself.
+        pads = self.fixed_length is not None and not config.mask_padding
+        parts = map(self.part_read, sequences)
+        return encode_bulk(tokenizer, parts, pad_to_multiple_of=self.fixed_length if pads else None)
 
     def forward(self, model: Any, input_ids: Tensor, attention_mask: Tensor | None) -> Any:
         return model(input_ids=input_ids, attention_mask=attention_mask, output_attentions=True)
@@ -92,28 +134,47 @@ class LocalisationTask(PredictionTask):
     def rows(self, values: np.ndarray, sequence: str, config: Any) -> list[Row]:
         shares, attention = np.split(values, [len(config.compartments)])
         # A row of a batch has as many weights as its longest sequence needs.
-        attention = attention[: config.num_positions(len(sequence))]
+        attention = attention[: config.num_positions(self.read_length(len(sequence), config))]
         return [{**dict(zip(config.compartments, shares.tolist(), strict=True)), "attention": attention}]
 
     def describe_windows(self, attention: np.ndarray, sequence: str, config: Any) -> list[Row]:
         """Return the windows of an RNA's table, the strongest first, under its columns' names without `id`."""
-        windows = attention_windows(config, len(sequence)).numpy()
+        attention, windows = self.windows_on_rna(attention, len(sequence), config)
+        mean = float(attention.mean()) or 1.0  # all may be on padding
         described = []
         for rank, index in enumerate(strongest_windows(attention, windows, self.num_windows), start=1):
             start, end = windows[index].tolist()
             weight = float(attention[index])
-            values = (rank, start, end, sequence[start:end], weight, weight * len(attention))
+            values = (rank, start, end, sequence[start:end], weight, weight / mean)
             described.append(dict(zip(_WINDOW_COLUMNS, values, strict=True)))
         return described
+
+    def windows_on_rna(self, attention: np.ndarray, length: int, config: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights (P,) of the windows that hold nucleotides of an RNA, and these windows (P, 2).
+
+        Args:
+            attention: all weights of the RNA, as in `rows`.
+            length: of the RNA as given, nucleotides.
+            config: of the model.
+
+        Returns:
+            The weights, and start and end of each window in nucleotides of the RNA as given, 0-based, the end not
+            included.
+        """
+        num_read = min(length, self.fixed_length or length)
+        windows = attention_windows(config, num_read, self.fixed_length, self.padding_side).numpy()
+        holds = windows[:, 0] < windows[:, 1]
+        start = length - num_read if self.truncation_side == "left" else 0
+        return attention[holds], windows[holds] + start
 
     def plot(self, rows: Sequence[Row], config: Any, path: Path, title: str) -> None:
         from ...plots import plot_localisation
 
         drawn = []
         for row in rows:
-            windows = attention_windows(config, len(row["sequence"])).numpy()
-            strongest = strongest_windows(np.asarray(row["attention"]), windows, self.num_windows)
-            drawn.append({**row, "windows": windows, "strongest": strongest})
+            attention, windows = self.windows_on_rna(np.asarray(row["attention"]), len(row["sequence"]), config)
+            strongest = strongest_windows(attention, windows, self.num_windows)
+            drawn.append({**row, "attention": attention, "windows": windows, "strongest": strongest})
         plot_localisation(drawn, config.compartments, path, title)
 
     def file_names(self, ids: Iterable[str], config: Any) -> list[str]:
@@ -132,7 +193,8 @@ class LocalisationTask(PredictionTask):
                     attention = np.array(row["attention"], dtype=np.float32)
                     chosen = self.describe_windows(attention, row["sequence"], config)
                     writer.writerows([row["id"], *map(_as_text, window.values())] for window in chosen)
-                    motifs.add(row["sequence"], attention_windows(config, len(row["sequence"])).numpy(), chosen)
+                    _, windows = self.windows_on_rna(attention, len(row["sequence"]), config)
+                    motifs.add(row["sequence"], windows, chosen)
         if num_rnas > 1:
             motifs.write(folder / MOTIFS_FILE)
 
@@ -179,6 +241,10 @@ def windows_elsewhere(windows: np.ndarray, chosen: Iterable[tuple[int, int]]) ->
 def _overlap(windows: np.ndarray, one: Sequence[int] | np.ndarray) -> np.ndarray:
     """Return (P,), which windows share a nucleotide with one of them."""
     return (windows[:, 0] < one[1]) & (one[0] < windows[:, 1])
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _as_text(value: Any) -> Any:
