@@ -95,6 +95,7 @@ bench: $(VENV)/.installed-dev $(PEER_PYTHON)  ## Measure speed and memory beside
 	$(BIN)/python benchmarks/speed.py --longest 4096
 	$(BIN)/python benchmarks/tokenising.py --peer-python $(PEER_PYTHON) --output benchmarks/results/tokenising.json
 	$(BIN)/python benchmarks/throughput.py --output benchmarks/results/throughput.json
+	$(BIN)/python benchmarks/localisation_speed.py
 	$(BIN)/python -m rna_hf.hub.cards
 
 bench-quick: $(VENV)/.installed-dev $(PEER_PYTHON)  ## The same with short sequences, one round; writes nothing

@@ -249,3 +249,20 @@ def test_manifest_has_no_machine_path() -> None:
         pytest.skip(f"{MANIFEST.relative_to(REPOSITORY)} is written by the training")
     for source in json.loads(MANIFEST.read_text(encoding="utf-8"))["sources"]:
         assert not any(Path(f).is_absolute() or ".." in f for f in source["files"])
+
+
+@pytest.mark.shared
+def test_rnatracker_mini_has_read_no_test_rna() -> None:
+    sys.path.insert(0, str(REPOSITORY / "examples" / "rnatracker_mini"))
+    try:
+        import localisation_tables
+    finally:
+        sys.path.pop(0)
+    rows, _ = localisation_tables.training_tables(DATA)
+    (source,), _ = read_manifest(CHECKPOINTS / "rnatracker-mini" / "training_data.json")
+    train = [row["sequence"] for row in rows["train"]]
+    source.check(train)
+    for name in ("validation", "test", "mrna"):
+        others = [row["sequence"] for row in rows[name]]
+        report = check_leakage(train, others, "train", name, **localisation_tables.SIMILAR)
+        assert report.is_clean, str(report)

@@ -28,8 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tables", type=Path, default=Path(".cache/tables"), help="where localisation_tables.py wrote")
     arguments = parser.parse_args(argv)
     steps = kept_step(arguments.run)
-    rows = pq.read_table(arguments.tables / "localisation_train.parquet", columns=["sequence"]).to_pylist()
-    AutoModelForLocalisation.from_pretrained(arguments.run).save_pretrained(arguments.output)
+    rows, chosen_by = (
+        pq.read_table(arguments.tables / f"localisation_{name}.parquet", columns=["sequence"]).to_pylist()
+        for name in ("train", "validation")
+    )
+    model = AutoModelForLocalisation.from_pretrained(arguments.run)
+    # It learnt from windows of the longer ones, but whole transcripts chose it.
+    model.config.training_max_length = max(len(row["sequence"]) for row in chosen_by)
+    model.save_pretrained(arguments.output)
     AutoTokenizer.from_pretrained(arguments.run).save_pretrained(arguments.output)
     add_loader(arguments.output)
     stages = [{"name": "localisation", "steps": steps}]

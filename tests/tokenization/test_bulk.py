@@ -12,9 +12,9 @@ from tokenizers import AddedToken
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from rna_hf.data import collators
-from rna_hf.prediction import predictor as predictor_module
 from rna_hf.prediction.predictor import Predictor
 from rna_hf.prediction.tasks import TASKS
+from rna_hf.prediction.tasks import base as tasks_module
 from rna_hf.tokenization import RIBONANZANET, RnaTokenizerFast, bulk, encode_bulk, letter_map
 
 NAMES = ["input_ids", "attention_mask", "special_tokens_mask"]
@@ -399,7 +399,7 @@ def echo_predictor(tokenizer, tmp_path):
 def test_predictor(options, without_bulk, tmp_path):
     predictor = echo_predictor(RnaTokenizerFast(**options), tmp_path)
     sequences = ["ACGU", "GGNacgtt", "U"]
-    found, expected = without_bulk(predictor_module, lambda: predictor._forward(sequences))
+    found, expected = without_bulk(tasks_module, lambda: predictor._forward(sequences))
     for sequence, one, other in zip(sequences, found, expected, strict=True):
         assert one.shape == (len(sequence), 2)
         assert np.array_equal(one, other)

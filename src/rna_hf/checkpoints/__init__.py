@@ -17,6 +17,7 @@ DEFAULT_CHECKPOINTS = {
     "degradation": "ribonanzanet-mini-degradation",
     "structure": "ribonanzanet-mini-structure",
     "3d": "ribonanzanet-mini-3d",
+    "localisation": "rnatracker-mini",
 }
 
 
