@@ -82,7 +82,8 @@ accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models 
 	$(BIN)/python benchmarks/structure_accuracy.py --model ribonanzanet-mini-structure --family-limit 150
 	$(BIN)/python examples/ribonanzanet_mini/task_tables.py 3d
 	$(BIN)/python benchmarks/tertiary_accuracy.py --model ribonanzanet-mini-3d
-	$(BIN)/python benchmarks/localisation_accuracy.py --model rnatracker-mini --recipe examples/rnatracker_mini/folds.yaml
+	$(BIN)/python benchmarks/localisation_accuracy.py --model rnatracker-mini --recipe examples/rnatracker_mini/folds.yaml \
+	  --original ../shared/data/rnatracker_weights/epoch100.pt
 
 # The peer lives in an environment of its own and is no dependency of ours.
 $(PEER_PYTHON):
