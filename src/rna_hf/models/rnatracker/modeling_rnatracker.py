@@ -294,10 +294,24 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
         places = torch.arange(hidden_states.shape[1], device=positions.device)
         # Back to front: applied twice, it changes nothing.
         reverse = torch.where(places < positions, positions - 1 - places, places)[..., None]
-        forward = self.forward_gru(hidden_states)[0]
-        backward = self.backward_gru(hidden_states.gather(1, reverse.expand_as(hidden_states)))[0]
+        both = torch.cat([hidden_states, hidden_states.gather(1, reverse.expand_as(hidden_states))], dim=-1)
+        # As one layer of twice the width, whose weights from one direction to the other are 0: half as many steps.
+        weights = [self._join(name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
+        start = both.new_zeros(1, len(both), weights[1].shape[1])
+        joined = torch.gru(both, start, weights, True, 1, 0.0, self.training, False, True)[0]
+        forward, backward = joined.chunk(2, dim=-1)
         states = torch.cat([forward, backward.gather(1, reverse.expand_as(backward))], dim=-1)
         return states.masked_fill((places >= positions)[..., None], 0.0)
+
+
+    def _join(self, name: str) -> Tensor:
+        """Put a parameter of both directions side by side, gate by gate: matrices block-diagonal, biases in a row."""
+        parts = [getattr(gru, name).unflatten(0, (3, -1)) for gru in (self.forward_gru, self.backward_gru)]
+        if parts[0].dim() == 2:
+            return torch.cat(parts, dim=1).flatten()
+        (first, second), empty = parts, torch.zeros_like(parts[0])
+        rows = [torch.cat([first, empty], dim=-1), torch.cat([empty, second], dim=-1)]
+        return torch.cat(rows, dim=1).flatten(0, 1)
 
 
 class RnaTrackerForLocalisation(RnaTrackerPreTrainedModel):
