@@ -303,7 +303,6 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
         states = torch.cat([forward, backward.gather(1, reverse.expand_as(backward))], dim=-1)
         return states.masked_fill((places >= positions)[..., None], 0.0)
 
-
     def _join(self, name: str) -> Tensor:
         """Put a parameter of both directions side by side, gate by gate: matrices block-diagonal, biases in a row."""
         parts = [getattr(gru, name).unflatten(0, (3, -1)) for gru in (self.forward_gru, self.backward_gru)]
