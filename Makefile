@@ -6,6 +6,8 @@ DEMO_OUTPUT ?= demo_output
 UPSTREAM_CACHE ?= .cache
 PYTEST_ARGS ?=
 ACCURACY_ARGS ?=
+# A structure model trained without tRNAs and 5S rRNAs; see examples/README.md.
+HELD_OUT ?= runs/structure-without-trna-5s
 BENCH_ARGS ?=
 PEER := .cache/multimolecule
 PEER_PYTHON := $(PEER)/bin/python
@@ -79,7 +81,8 @@ accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models 
 	$(BIN)/python benchmarks/reactivity_accuracy.py $(ACCURACY_ARGS)
 	$(BIN)/python benchmarks/degradation_accuracy.py --model ribonanzanet-mini-degradation
 	$(BIN)/python examples/ribonanzanet_mini/task_tables.py structure
-	$(BIN)/python benchmarks/structure_accuracy.py --model ribonanzanet-mini-structure --family-limit 150
+	$(BIN)/python benchmarks/structure_accuracy.py --model ribonanzanet-mini-structure --family-limit 150 \
+	  $(if $(wildcard $(HELD_OUT)/model.safetensors),--held-out tRNA=$(HELD_OUT) --held-out 5s=$(HELD_OUT))
 	$(BIN)/python examples/ribonanzanet_mini/task_tables.py 3d
 	$(BIN)/python benchmarks/tertiary_accuracy.py --model ribonanzanet-mini-3d
 	$(BIN)/python benchmarks/localisation_accuracy.py --model rnatracker-mini --recipe examples/rnatracker_mini/folds.yaml \

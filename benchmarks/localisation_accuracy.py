@@ -43,9 +43,8 @@ from localisation_tables import (  # noqa: E402
 )
 from reporting import headline, write_report  # noqa: E402
 
-from rna_hf import convert_rnatracker  # noqa: E402
+import rna_hf  # noqa: E402
 from rna_hf.checkpoints import find_checkpoint  # noqa: E402
-from rna_hf.prediction import make_batches  # noqa: E402
 
 RESULT = REPOSITORY / "benchmarks" / "results" / "localisation_accuracy.json"
 ORIGINAL = "original weights (CeFra-seq)"
@@ -78,24 +77,13 @@ def predict(folder: Path, sequences: Sequence[str], compartments: Sequence[str])
 
     Transcripts are read whole by a model that masks padding, and else as it was trained, at the tokenizer's length.
     """
-    import torch
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
-    from rna_hf import AutoModelForLocalisation
-
-    model = AutoModelForLocalisation.from_pretrained(folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    fixed = {} if model.config.mask_padding else {"max_length": tokenizer.model_max_length, "truncation": True}
-    lengths = [fixed.get("max_length", len(sequence)) for sequence in sequences]
-    names = [SAME_PLACE.get(name, name) for name in model.config.compartments]
-    found = np.zeros((len(sequences), len(names)))
-    for batch in make_batches(lengths, BATCH, pads=True, linear_length=math.inf):
-        texts = [sequences[row] for row in batch]
-        inputs = tokenizer(texts, padding="max_length" if fixed else True, return_tensors="pt", **fixed)
-        with torch.inference_mode():
-            found[batch] = model(**inputs).logits.softmax(-1).numpy()
-    columns = [found[:, names.index(name)] if name in names else np.full(len(found), np.nan) for name in compartments]
-    return np.stack(columns, axis=1)
+    config = AutoConfig.from_pretrained(folder)
+    fixed = None if config.mask_padding else AutoTokenizer.from_pretrained(folder).model_max_length
+    rows = rna_hf.predict(sequences, task="localisation", model=folder, fixed_length=fixed, batch_tokens=BATCH)
+    of_place = {SAME_PLACE.get(name, name): [row[name] for row in rows] for name in config.compartments}
+    return np.stack([of_place.get(name, [math.nan] * len(rows)) for name in compartments], axis=1)
 
 
 def area_under_curve(scores: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
@@ -331,7 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         original = None
         if arguments.original:
             # In a folder that doesn't stay: they have no licence to be passed on.
-            original = convert_rnatracker(arguments.original, Path(temporary) / "original")
+            original = rna_hf.convert_rnatracker(arguments.original, Path(temporary) / "original")
         if "test" in arguments.parts:
             test = measure_tests(arguments.data, models | ({ORIGINAL: [original]} if original else {}))
             reference = next(iter(models), None)

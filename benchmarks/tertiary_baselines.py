@@ -142,6 +142,27 @@ def fold_samples(sequence: str, num_samples: int, seed: int = 0) -> list[str]:
     return [structure, *compound.pbacktrack(num_samples - 1)]
 
 
+def fit_distances(sequences: Sequence[str], chains: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float]:
+    """Fit a and b of `expected_distances` to training chains, with ViennaRNA's structures.
+
+    Args:
+        sequences: of the training chains.
+        chains: (L, 3) of each, complete.
+        seed: of the choice of pairs of nucleotides, 200 of each chain.
+    """
+    ways, distances = [], []
+    for sequence, chain in zip(sequences, chains):
+        bodies = rigid_helices(parse_dotbracket(fold_samples(sequence, 1)[0]))
+        graph = graph_distances(len(sequence), bodies)
+        free = np.triu(np.ones_like(graph, dtype=bool), 2)
+        for rows, _ in bodies:
+            free[np.ix_(rows, rows)] = False
+        chosen = np.random.default_rng(seed).permutation(np.argwhere(free))[:PAIRS_PER_CHAIN]
+        ways.append(graph[tuple(chosen.T)])
+        distances.append(np.linalg.norm(chain[chosen[:, 0]] - chain[chosen[:, 1]], axis=1))
+    return fit_power(np.concatenate(ways), np.concatenate(distances))
+
+
 def fit_helix_assembly(
     sequences: Sequence[str], chains: Sequence[np.ndarray], num_samples: int = 5, seed: int = 0
 ) -> Sampler:
@@ -156,17 +177,7 @@ def fit_helix_assembly(
     Returns:
         Assembles helices for a sequence; see `embed`.
     """
-    ways, distances = [], []
-    for sequence, chain in zip(sequences, chains):
-        bodies = rigid_helices(parse_dotbracket(fold_samples(sequence, 1)[0]))
-        graph = graph_distances(len(sequence), bodies)
-        free = np.triu(np.ones_like(graph, dtype=bool), 2)
-        for rows, _ in bodies:
-            free[np.ix_(rows, rows)] = False
-        chosen = np.random.default_rng(seed).permutation(np.argwhere(free))[:PAIRS_PER_CHAIN]
-        ways.append(graph[tuple(chosen.T)])
-        distances.append(np.linalg.norm(chain[chosen[:, 0]] - chain[chosen[:, 1]], axis=1))
-    power = fit_power(np.concatenate(ways), np.concatenate(distances))
+    power = fit_distances(sequences, chains, seed)
 
     def sample(sequence: str) -> np.ndarray:
         structures = fold_samples(sequence, num_samples, seed)

@@ -19,7 +19,7 @@ import structure_accuracy as benchmark
 from bootstrap import mean_interval
 from structure_accuracy import Decoding
 from structure_baselines import ViennaStructures
-from structure_families import abstract_shape, closest_families, count_alike
+from structure_families import abstract_shape, closest_families, find_alike, near_shapes
 from structure_sets import WATSON_CRICK_OR_WOBBLE, KnownRna, canonical, read_pdb
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForSecondaryStructure, RnaTokenizerFast
@@ -128,9 +128,20 @@ def test_relatives_in_shape_have_the_length_of_a_family():
     ]
     others = ["((....))(.......)..", "(...)(...)", "((................))"]
     rnas = [("A" * len(text), parse_dotbracket(text)) for text in others]
-    assert count_alike(rnas, family[:2]) == 1  # of "[][]", 17 to 20 nt
-    assert count_alike(rnas, family[1:2]) == 0
-    assert count_alike([*rnas, *family], family) == 1
+    assert find_alike(rnas, family[:2]).tolist() == [True, False, False]  # of "[][]", 17 to 20 nt
+    assert not find_alike(rnas, family[1:2]).any()
+    assert find_alike([*rnas, *family], family).sum() == 1
+    assert find_alike([], family).tolist() == []
+
+
+def test_alike_loosely_is_a_hairpin_more_or_less():
+    assert near_shapes("[[][]]") == {"[[][]]", "[[][][]]", "[][[][]]", "[[][]][]"}  # but no lone hairpin
+    assert near_shapes("[]") == {"[]", "[][]"}
+    family = [("A" * 20, parse_dotbracket("((..(...)..(...).)).".ljust(20, ".")))]
+    others = ["((..(...)(..)(...))).", "(..(...)(..)(..))..........", "(..................)", "((..(...)..(...)..))"]
+    rnas = [("A" * len(text), parse_dotbracket(text)) for text in others]
+    assert find_alike(rnas, family).tolist() == [False, False, False, True]
+    assert find_alike(rnas, family, loosely=True).tolist() == [True, False, False, True]  # the second is too long
 
 
 def test_pairs_come_in_order_and_do_not_depend_on_the_batch(checkpoint):

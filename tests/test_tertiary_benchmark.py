@@ -14,6 +14,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "ribonanzanet_mini"))
 pytest.importorskip("RNA", reason="a baseline folds with ViennaRNA: pip install 'rna-hf[structure]'")
 
+import helix_constants
 import task_tables
 import tertiary_accuracy as benchmark
 import tertiary_baselines as baselines
@@ -56,20 +57,35 @@ def test_a_form_geometry():
 def test_a_form_geometry_is_that_of_known_helices(shared_dir):
     strand, partners = helices.a_form_helix(np.arange(5))
     expected = np.stack([distances(strand[0], strand), distances(strand[0], partners), distances(strand, partners[0])])
-    found = []
+    chains, structures = [], []
     for row in task_tables.read_chains(shared_dir / "data", "rna3d_kaggle", "train"):
-        if not (25 <= len(row["sequence"]) <= 60 and row["temporal_cutoff"] < task_tables.CASP15_DATE):
-            continue
-        pairs = dict(parse_dotbracket(baselines.fold_samples(row["sequence"], 1)[0]))
-        trace = row["conformations"][0]
-        for i, j in pairs.items():
-            first, second = trace[i : i + 5], trace[j - 4 : j + 1][::-1]
-            is_stacked = all(pairs.get(i + step) == j - step for step in range(5))
-            if is_stacked and ((gaps := distances(first, second)) > 9).all() and (gaps < 12.5).all():
-                found.append([distances(first[0], first), distances(first[0], second), distances(first, second[0])])
-    assert len(found) > 300
+        if 25 <= len(row["sequence"]) <= 60 and row["temporal_cutoff"] < task_tables.CASP15_DATE:
+            chains.append(row["conformations"][0])
+            structures.append(parse_dotbracket(baselines.fold_samples(row["sequence"], 1)[0]))
+    medians, number = helix_constants.helix_distances(chains, structures)
+    assert number > 300
     # The constants come from more chains than these; the wrong hand or dyad is off by several angstrom.
-    assert np.abs(np.median(found, axis=0) - expected).max() < 0.3
+    assert np.abs(medians - expected).max() < 0.3
+
+
+def test_constants_of_a_helix_are_found_again():
+    strand, partners = helices.a_form_helix(np.arange(9))
+    chain = 500 + 10.0 * np.arange(22)[:, None].repeat(3, axis=1)
+    chain[:9], chain[13:] = strand, partners[::-1]
+    medians, number = helix_constants.helix_distances([chain], [PAIRS])
+    assert number == 5
+    fitted, left = helix_constants.fit_helix(medians)
+    expected = [helices.RADIUS, np.degrees(helices.DYAD_ANGLE), helices.DYAD_OFFSET]
+    assert fitted == pytest.approx(expected, abs=1e-3)
+    assert left < 1e-6
+    apart = chain.copy()
+    apart[13:] += 5  # no longer pairs
+    assert helix_constants.helix_distances([chain, apart], [PAIRS, PAIRS])[1] == 5
+    # What a helix says of itself is exact; twice the size is off by the logarithm of 2.
+    assert helix_constants.distance_errors([chain[:9]], [[]])[1] == pytest.approx(np.log(helices.BOND / 5.48), abs=1e-2)
+    loose, fixed = helix_constants.distance_errors([2 * chain], [PAIRS])
+    assert fixed == pytest.approx(np.log(2), abs=1e-6)
+    assert loose > fixed
 
 
 def test_helices_go_on_across_small_loops():

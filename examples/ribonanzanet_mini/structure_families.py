@@ -11,7 +11,10 @@ import numpy as np
 K = 6  # nucleotides of the counted words
 LEAST_COSINE = 0.3  # below, the closest RNA says nothing about the family
 SAME_LENGTH = 0.1  # by how much of a family's median length an RNA of its shape may be longer or shorter
+LIKE_LENGTH = 0.25  # the same for an RNA that may have a hairpin more or less than the shape
 _BLOCK = 1000  # sequences compared at a time
+# A sequence and its pairs (i, j), i < j.
+Structure = tuple[str, Sequence[tuple[int, int]]]
 # A power of 4 for each place of a word; 4 ** K marks words with a letter other than ACGU.
 _LETTERS = {letter: code for code, letter in enumerate("ACGU")}
 
@@ -77,18 +80,30 @@ def abstract_shape(pairs: Sequence[tuple[int, int]]) -> str:
     return "".join(helices[0])
 
 
-def count_alike(
-    rnas: Sequence[tuple[str, Sequence[tuple[int, int]]]], family: Sequence[tuple[str, Sequence[tuple[int, int]]]]
-) -> int:
-    """Count the RNAs of a family's most frequent shape whose length is its median length, within a tenth.
+def near_shapes(shape: str) -> set[str]:
+    """Return an abstract shape and those with a hairpin more, anywhere, or less, where more than a hairpin is left."""
+    more = {shape[:place] + "[]" + shape[place:] for place in range(len(shape) + 1)}
+    less = {shape[:place] + shape[place + 2 :] for place in range(len(shape)) if shape[place : place + 2] == "[]"}
+    return {shape} | {near for near in more | less if near and "[[]]" not in near}
+
+
+def find_alike(rnas: Sequence[Structure], family: Sequence[Structure], loosely: bool = False) -> np.ndarray:
+    """Find the RNAs of a family's most frequent shape and of its median length.
 
     Args:
         rnas: sequence and pairs of each.
         family: sequence and pairs of its members.
+        loosely: also find RNAs with a hairpin more or less, such as tRNAs with a long variable arm, and allow for a
+            quarter of the length rather than a tenth.
+
+    Returns:
+        (N,) whether an RNA is alike.
     """
     shape, _ = Counter(abstract_shape(pairs) for _, pairs in family).most_common(1)[0]
     length = float(np.median([len(sequence) for sequence, _ in family]))
-    return sum(
-        abs(len(sequence) - length) <= SAME_LENGTH * length and abstract_shape(pairs) == shape
-        for sequence, pairs in rnas
+    shapes = near_shapes(shape) if loosely else {shape}
+    tolerance = (LIKE_LENGTH if loosely else SAME_LENGTH) * length
+    return np.array(
+        [abs(len(sequence) - length) <= tolerance and abstract_shape(pairs) in shapes for sequence, pairs in rnas],
+        dtype=bool,
     )

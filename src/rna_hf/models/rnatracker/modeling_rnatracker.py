@@ -91,10 +91,16 @@ def _move_to_front(channels: Tensor, attention_mask: Tensor) -> tuple[Tensor, li
 def _warn_about_unknown(input_ids: Tensor, attention_mask: Tensor | None, config: RnaTrackerConfig) -> None:
     """Warn once of the sequence with the largest share of unknown nucleotides, if there is one with too many."""
     is_unknown = input_ids >= NUM_CHANNELS
-    is_padding = torch.zeros_like(is_unknown) if config.pad_token_id is None else input_ids == config.pad_token_id
+    if config.pad_token_id is not None:
+        is_unknown &= input_ids != config.pad_token_id
     if attention_mask is not None:
-        is_padding = is_padding | (attention_mask == 0)
-    shares = (is_unknown & ~is_padding).sum(1) / (~is_padding).sum(1).clamp(min=1)
+        is_unknown &= attention_mask != 0
+    if not is_unknown.any():
+        return
+    is_nucleotide = is_unknown | (input_ids < NUM_CHANNELS)
+    if attention_mask is not None:
+        is_nucleotide &= attention_mask != 0
+    shares = is_unknown.sum(1) / is_nucleotide.sum(1).clamp(min=1)
     share, row = (value.item() for value in shares.max(0))
     if share > config.max_unknown_share:
         number = int((shares > config.max_unknown_share).sum())

@@ -1,0 +1,141 @@
+"""Fit the constants of helices in space to training chains again: `python benchmarks/helix_constants.py`.
+
+It prints each as it stands in the code and as it is fitted, and what else the comments beside them say. The chains are
+those of `examples/ribonanzanet_mini/task_tables.py 3d` with 20 nt and more; their structures are ViennaRNA's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+from tertiary_accuracy import TABLES, read_chains  # noqa: E402
+from tertiary_baselines import fit_distances, fold_samples  # noqa: E402
+
+from rna_hf.models import helix_prior  # noqa: E402
+from rna_hf.structure import helices, parse_dotbracket  # noqa: E402
+from rna_hf.structure.helices import chain_neighbours, expected_distances, graph_distances, rigid_helices  # noqa: E402
+
+STACK = 5  # pairs that stack on each other
+PAIRED = (9.0, 12.5)  # angstrom between C1' of a pair that the structure confirms
+LEAST_LENGTH = 20  # nucleotides
+
+Pairs = Sequence[tuple[int, int]]
+
+
+def helix_distances(chains: Sequence[np.ndarray], structures: Sequence[Pairs]) -> tuple[np.ndarray, int]:
+    """Return median distances in stacks of five pairs that the structure confirms, (3, 5), and the number of stacks.
+
+    Args:
+        chains: (L, 3) of each, angstrom.
+        structures: base pairs of each.
+
+    Returns:
+        For 0 to 4 pairs along the helix the distance within a strand, from a nucleotide to the partner of the one so
+        far ahead in 3' direction, and to the partner of the one so far behind.
+    """
+    found = []
+    for chain, pairs in zip(chains, structures):
+        partner = dict(pairs)
+        steps = np.arange(STACK)
+        for i, j in pairs:
+            if any(partner.get(i + step) != j - step for step in steps.tolist()):
+                continue
+            first, second = chain[i + steps], chain[j - steps]
+            gaps = np.linalg.norm(first - second, axis=1)
+            if PAIRED[0] <= gaps.min() and gaps.max() <= PAIRED[1]:
+                strands = [np.linalg.norm(strand - strand[0], axis=1) for strand in (first, second)]
+                ahead, behind = np.linalg.norm(first[0] - second, axis=1), np.linalg.norm(first - second[0], axis=1)
+                found += [(strands[0], ahead, behind), (strands[1], ahead, behind)]
+    return np.median(found, axis=0), len(found) // 2
+
+
+def fit_helix(medians: np.ndarray) -> tuple[np.ndarray, float]:
+    """Fit radius (angstrom), angle (degrees) and offset (angstrom) of `a_form_helix` to `helix_distances`.
+
+    Returns:
+        The three, and the root mean square of what is left, angstrom.
+    """
+    from scipy.optimize import least_squares
+
+    levels = np.arange(STACK)
+
+    def misfit(values: np.ndarray) -> np.ndarray:
+        radius, dyad, offset = values
+        turn = helices.TWIST * levels
+        strands = []
+        for sign in (1, -1):
+            angle = turn + sign * np.radians(dyad)
+            height = helices.RISE * levels + sign * offset
+            strands.append(np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1))
+        first, second = strands
+        distances = [
+            np.linalg.norm(one - other, axis=1)
+            for one, other in ((first, first[0]), (second, first[0]), (first, second[0]))
+        ]
+        return (np.stack(distances) - medians).ravel()
+
+    starts = [(8.5, angle, offset) for angle in (-35.0, 35.0) for offset in (-2.0, 2.0)]
+    best = min((least_squares(misfit, start) for start in starts), key=lambda found: found.cost)
+    return best.x, math.sqrt(np.square(best.fun).mean())
+
+
+def distance_errors(chains: Sequence[np.ndarray], structures: Sequence[Pairs]) -> tuple[float, float]:
+    """Return errors of the logarithms of expected distances: mean where nothing fixes them, median where it does."""
+    loose, fixed = [], []
+    for chain, pairs in zip(chains, structures):
+        length = len(chain)
+        bodies = rigid_helices(pairs)
+        expected = expected_distances(graph_distances(length, bodies), bodies)
+        is_fixed = np.zeros((length, length), dtype=bool)
+        is_fixed[chain_neighbours(length)] = True
+        for rows, _ in bodies:
+            is_fixed[np.ix_(rows, rows)] = True
+        above = np.triu_indices(length, 1)
+        actual = np.linalg.norm(chain[:, None] - chain, axis=-1)[above]
+        errors = np.abs(np.log(actual / expected[above]))
+        loose.append(errors[~is_fixed[above]])
+        fixed.append(errors[is_fixed[above]])
+    return float(np.concatenate(loose).mean()), float(np.median(np.concatenate(fixed)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fit and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].split(":")[0])
+    parser.add_argument("--tables", type=Path, default=TABLES, metavar="DIR", help="where task_tables.py wrote")
+    arguments = parser.parse_args(argv)
+    if importlib.util.find_spec("RNA") is None:
+        parser.error("the structures need ViennaRNA: pip install 'rna-hf[structure]', or run `make setup`")
+    rows = [row for row in read_chains(arguments.tables / "3d_train.parquet") if len(row["sequence"]) >= LEAST_LENGTH]
+    sequences, chains = [row["sequence"] for row in rows], [row["natives"][0] for row in rows]
+    structures = [parse_dotbracket(fold_samples(sequence, 1)[0]) for sequence in sequences]
+    medians, number = helix_distances(chains, structures)
+    (radius, angle, offset), left = fit_helix(medians)
+    scale, exponent = fit_distances(sequences, chains)
+    loose, fixed = distance_errors(chains, structures)
+    print(f"{len(rows)} chains, {number:,} stacks of {STACK} pairs; {left:.2f} angstrom are left of the helix")
+    print("\n| | in the code | fitted |\n| --- | ---: | ---: |")
+    for name, value, fitted in (
+        ("radius, angstrom", helices.RADIUS, radius),
+        ("angle from the dyad, degrees", math.degrees(helices.DYAD_ANGLE), angle),
+        ("offset from the dyad, angstrom", helices.DYAD_OFFSET, offset),
+        ("factor of an expected distance", helices.EXPECTED_POWER[0], scale),
+        ("exponent of an expected distance", helices.EXPECTED_POWER[1], exponent),
+        ("error of the logarithm, loose (mean)", math.exp(helix_prior._LOOSE_LOG_SCALE), loose),
+        ("error of the logarithm, fixed (median)", math.exp(helix_prior._RIGID_LOG_SCALE), fixed),
+    ):
+        print(f"| {name} | {value:.3f} | {fitted:.3f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
