@@ -1,7 +1,7 @@
 """Fit the constants of helices in space to training chains again: `python benchmarks/helix_constants.py`.
 
 It prints each as it stands in the code and as it is fitted, and what else the comments beside them say. The chains are
-those of `examples/ribonanzanet_mini/task_tables.py 3d` with 20 nt and more; their structures are ViennaRNA's.
+the training chains of `examples/ribonanzanet_mini/task_tables.py 3d`; their structures are ViennaRNA's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 from tertiary_accuracy import TABLES, read_chains  # noqa: E402
-from tertiary_baselines import fit_distances, fold_samples  # noqa: E402
+from tertiary_baselines import fit_power, fold_samples, loose_distances  # noqa: E402
 
 from rna_hf.models import helix_prior  # noqa: E402
 from rna_hf.structure import helices, parse_dotbracket  # noqa: E402
@@ -27,7 +27,6 @@ from rna_hf.structure.helices import chain_neighbours, expected_distances, graph
 
 STACK = 5  # pairs that stack on each other
 PAIRED = (9.0, 12.5)  # angstrom between C1' of a pair that the structure confirms
-LEAST_LENGTH = 20  # nucleotides
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -89,23 +88,20 @@ def fit_helix(medians: np.ndarray) -> tuple[np.ndarray, float]:
     return best.x, math.sqrt(np.square(best.fun).mean())
 
 
-def distance_errors(chains: Sequence[np.ndarray], structures: Sequence[Pairs]) -> tuple[float, float]:
-    """Return errors of the logarithms of expected distances: mean where nothing fixes them, median where it does."""
-    loose, fixed = [], []
+def fixed_errors(chains: Sequence[np.ndarray], structures: Sequence[Pairs]) -> np.ndarray:
+    """Return errors of the logarithm of expected distances within helices and between neighbours, (N,)."""
+    errors = []
     for chain, pairs in zip(chains, structures):
-        length = len(chain)
         bodies = rigid_helices(pairs)
-        expected = expected_distances(graph_distances(length, bodies), bodies)
-        is_fixed = np.zeros((length, length), dtype=bool)
-        is_fixed[chain_neighbours(length)] = True
+        expected = expected_distances(graph_distances(len(chain), bodies), bodies)
+        is_fixed = np.zeros(expected.shape, dtype=bool)
+        is_fixed[chain_neighbours(len(chain))] = True
         for rows, _ in bodies:
             is_fixed[np.ix_(rows, rows)] = True
-        above = np.triu_indices(length, 1)
-        actual = np.linalg.norm(chain[:, None] - chain, axis=-1)[above]
-        errors = np.abs(np.log(actual / expected[above]))
-        loose.append(errors[~is_fixed[above]])
-        fixed.append(errors[is_fixed[above]])
-    return float(np.concatenate(loose).mean()), float(np.median(np.concatenate(fixed)))
+        fixed = np.nonzero(np.triu(is_fixed, 1))
+        actual = np.linalg.norm(chain[fixed[0]] - chain[fixed[1]], axis=1)
+        errors.append(np.abs(np.log(actual / expected[fixed])))
+    return np.concatenate(errors)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,13 +111,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if importlib.util.find_spec("RNA") is None:
         parser.error("the structures need ViennaRNA: pip install 'rna-hf[structure]', or run `make setup`")
-    rows = [row for row in read_chains(arguments.tables / "3d_train.parquet") if len(row["sequence"]) >= LEAST_LENGTH]
+    rows = read_chains(arguments.tables / "3d_train.parquet")
     sequences, chains = [row["sequence"] for row in rows], [row["natives"][0] for row in rows]
     structures = [parse_dotbracket(fold_samples(sequence, 1)[0]) for sequence in sequences]
     medians, number = helix_distances(chains, structures)
     (radius, angle, offset), left = fit_helix(medians)
-    scale, exponent = fit_distances(sequences, chains)
-    loose, fixed = distance_errors(chains, structures)
+    ways, distances = loose_distances(sequences, chains)
+    scale, exponent = fit_power(ways, distances)
+    loose = np.abs(np.log(distances / (scale * ways**exponent))).mean()
+    fixed = np.median(fixed_errors(chains, structures))
     print(f"{len(rows)} chains, {number:,} stacks of {STACK} pairs; {left:.2f} angstrom are left of the helix")
     print("\n| | in the code | fitted |\n| --- | ---: | ---: |")
     for name, value, fitted in (

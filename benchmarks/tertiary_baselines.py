@@ -142,13 +142,15 @@ def fold_samples(sequence: str, num_samples: int, seed: int = 0) -> list[str]:
     return [structure, *compound.pbacktrack(num_samples - 1)]
 
 
-def fit_distances(sequences: Sequence[str], chains: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float]:
-    """Fit a and b of `expected_distances` to training chains, with ViennaRNA's structures.
+def loose_distances(
+    sequences: Sequence[str], chains: Sequence[np.ndarray], seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return shortest ways and distances, (N,) each in angstrom, of pairs of nucleotides that nothing fixes.
 
     Args:
-        sequences: of the training chains.
+        sequences: of the training chains, whose helices are those of ViennaRNA's structures.
         chains: (L, 3) of each, complete.
-        seed: of the choice of pairs of nucleotides, 200 of each chain.
+        seed: of the choice of pairs, 200 of each chain.
     """
     ways, distances = [], []
     for sequence, chain in zip(sequences, chains):
@@ -160,7 +162,7 @@ def fit_distances(sequences: Sequence[str], chains: Sequence[np.ndarray], seed: 
         chosen = np.random.default_rng(seed).permutation(np.argwhere(free))[:PAIRS_PER_CHAIN]
         ways.append(graph[tuple(chosen.T)])
         distances.append(np.linalg.norm(chain[chosen[:, 0]] - chain[chosen[:, 1]], axis=1))
-    return fit_power(np.concatenate(ways), np.concatenate(distances))
+    return np.concatenate(ways), np.concatenate(distances)
 
 
 def fit_helix_assembly(
@@ -177,7 +179,7 @@ def fit_helix_assembly(
     Returns:
         Assembles helices for a sequence; see `embed`.
     """
-    power = fit_distances(sequences, chains, seed)
+    power = fit_power(*loose_distances(sequences, chains, seed))
 
     def sample(sequence: str) -> np.ndarray:
         structures = fold_samples(sequence, num_samples, seed)

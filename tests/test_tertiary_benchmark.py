@@ -81,11 +81,11 @@ def test_constants_of_a_helix_are_found_again():
     apart = chain.copy()
     apart[13:] += 5  # no longer pairs
     assert helix_constants.helix_distances([chain, apart], [PAIRS, PAIRS])[1] == 5
-    # What a helix says of itself is exact; twice the size is off by the logarithm of 2.
-    assert helix_constants.distance_errors([chain[:9]], [[]])[1] == pytest.approx(np.log(helices.BOND / 5.48), abs=1e-2)
-    loose, fixed = helix_constants.distance_errors([2 * chain], [PAIRS])
-    assert fixed == pytest.approx(np.log(2), abs=1e-6)
-    assert loose > fixed
+    # All pairs of nucleotides of the helix, and neighbours in the loop.
+    errors = helix_constants.fixed_errors([2 * chain], [PAIRS])
+    assert np.median(errors) == pytest.approx(np.log(2))
+    assert len(errors) == 18 * 17 // 2 + 5
+    assert helix_constants.fixed_errors([chain[:9]], [[]]) == pytest.approx(np.log(helices.BOND / 5.48), abs=1e-2)
 
 
 def test_helices_go_on_across_small_loops():

@@ -14,10 +14,10 @@ from ..layers.distance_geometry import handedness, typical_distances
 from ..structure import decode_pairs
 from ..structure.helices import expected_distances, graph_distances, rigid_helices
 
-# Scale of the Laplace distribution of the logarithm of a distance around that of the expected one. In the 691 training
-# chains of `task_tables.py 3d`, with the structures of ViennaRNA, the mean error is 0.27 where no helix fixes the
-# distance. Within a helix and between neighbours of the chain the median error is 0.06; the scale is a little smaller
-# there, for helices to keep their shape against the pull of the rest.
+# Scale of the Laplace distribution of the logarithm of a distance around that of the expected one. In known structures
+# the mean error is 0.28 where no helix fixes the distance, and the median error 0.06 within a helix and between
+# neighbours of the chain (`benchmarks/helix_constants.py`). The scale is a little smaller there, for helices to keep
+# their shape against the pull of the rest.
 _LOOSE_LOG_SCALE = math.log(0.27)
 _RIGID_LOG_SCALE = math.log(0.05)
 # Pairs of nucleotides in a cell of the noise below: those with the same sum of positions, which can stack, and
