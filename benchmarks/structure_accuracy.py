@@ -4,14 +4,15 @@
     python benchmarks/structure_accuracy.py --model MODEL
 
 It writes `benchmarks/results/structure_accuracy.json` and a table beside it, `.md`. Of each test set only RNAs count
-that are similar to no training RNA (see `rna_hf.data.cluster_split`) and no longer than 500 nt; it is reported how many
-are not.
+that are similar to no RNA of fine-tuning (see `rna_hf.data.cluster_split`) and no longer than 500 nt; the others are
+counted.
 
 - bprna: the test split of bpRNA;
 - archiveii: ArchiveII, whole (or as many of each family as `--family-limit` says), without `HIDDEN_FAMILIES`, of which
-  training may hold members, and by family, each with the number of training RNAs that resemble the family more than any
-  other in words, and of those that have its shape and length (see `structure_families.py`). `--held-out FAMILY=MODEL`
-  takes another checkpoint for a family, trained without it;
+  fine-tuning holds members, and by family, each with the number of RNAs of fine-tuning that resemble the family more
+  than any other in words, and of those that have its shape and length (see `structure_families.py`). `--held-out
+  FAMILY=MODEL` takes another checkpoint for a family, fine-tuned without it. The model that fine-tuning starts from has
+  learnt from known structures too, of these families among others, none of them nearly identical to a test RNA;
 - pdb: base pairs of structures in the PDB, of any kind, and those of AU, GC and GU alone. A nucleotide may be in
   several.
 
@@ -60,7 +61,7 @@ OUTPUT = REPOSITORY / "benchmarks" / "results" / "structure_accuracy.json"
 MAX_LENGTH = 500  # nucleotides
 BATCH_TOKENS = 4096
 MODEL = "model"
-UNSEEN = "archiveii, families not in training"
+UNSEEN = "archiveii, families not in fine-tuning"
 NAMES = {"mfe": "ViennaRNA, minimum free energy", "mea": "ViennaRNA, maximum expected accuracy"}
 # What `--validation` compares: thresholds, least helix lengths, whether other pairs than AU, GC and GU may not be, and
 # weights of pairs.
@@ -264,10 +265,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     for test, entry in report["tests"].items():
         notes = [f"{entry['rnas']} RNAs"]
         if "training_relatives" in entry:
-            notes.append(f"{entry['training_relatives']} relatives in training by 6-mers")
+            notes.append(f"{entry['training_relatives']} relatives in fine-tuning by 6-mers")
             notes.append(f"{entry['training_alike']} of its shape and length")
             if "held_out" in entry:
-                notes.append(f"none of them in that of {entry['held_out']}")
+                notes.append(f"measured with {entry['held_out']}, which has none of them")
         lines += [f"### {test} ({', '.join(notes)})", "", "| | " + " | ".join(heads) + " |"]
         lines.append("| --- |" + " ---: |" * len(heads))
         for name, values in entry.get("metrics", {}).items():

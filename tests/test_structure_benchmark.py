@@ -192,14 +192,14 @@ def test_a_whole_run(made_data, checkpoint, tmp_path, capsys):
         "pdb",
         "pdb, AU, GC and GU pairs",
         "archiveii",
-        "archiveii, families not in training",
+        "archiveii, families not in fine-tuning",
         "archiveii, 5s",
         "archiveii, tRNA",
     ]
     assert report["model"] == "untrained"
     assert [one["dataset"] for one in report["headlines"]] == [
         "bprna",
-        "archiveii, families not in training",
+        "archiveii, families not in fine-tuning",
         "pdb",
     ]
     best = max(tests["bprna"]["metrics"][method]["f1"]["value"] for method in ("mfe", "mea"))
@@ -218,8 +218,8 @@ def test_a_whole_run(made_data, checkpoint, tmp_path, capsys):
     # One is too long, the other is nearly in the training table, which thus holds a relative.
     trna = {"too_long": 1, "similar_to_training": 1, "training_relatives": 1, "training_alike": 0, "rnas": 0}
     assert tests["archiveii, tRNA"] == trna
-    # A checkpoint trained without 5S rRNA makes it a family that is not in training.
-    assert tests["archiveii"]["rnas"] == tests["archiveii, families not in training"]["rnas"] == 2
+    # A checkpoint without 5S rRNA makes it a family that is not in fine-tuning.
+    assert tests["archiveii"]["rnas"] == tests["archiveii, families not in fine-tuning"]["rnas"] == 2
     shown = capsys.readouterr().out
     assert output.with_suffix(".md").read_text().strip() == shown.strip()
     assert "untrained minus ViennaRNA, minimum free energy" in shown
