@@ -167,12 +167,14 @@ def test_content_of_a_region_is_taken_literally():
 def test_performance_comes_from_result_files(checkout):
     results = checkout / cards.RESULTS_FOLDER
     (results / "speed.md").write_text("the table\n")
+    (results / "localisation_speed.md").write_text("the other table\n")
     (results / "tokenising.json").write_text(
         json.dumps({"sequences": 10000, "length_nt": 200, "bulk_s": 0.0125, "ratio": 150.4, "peer_version": "1.2"})
     )
     cards.main(["--root", str(checkout)])
     readme = (checkout / "README.md").read_text()
     assert "the table\n\nTokenising 10,000 sequences of 200 nt takes `encode_bulk` 12 ms, 150 times less" in readme
+    assert "**RNATracker**\n\nthe other table\n<!--" in readme
     assert "bfloat16" not in readme
 
 

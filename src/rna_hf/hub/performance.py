@@ -11,8 +11,8 @@ def performance_text(results: Path) -> str:
     """Lay out what was measured.
 
     Args:
-        results: folder with `speed.md`, `tokenising.json`, `throughput.json` and `bf16_agreement.json`; any may be
-            missing.
+        results: folder with `speed.md`, `tokenising.json`, `throughput.json`, `bf16_agreement.json` and
+            `localisation_speed.md`; any may be missing.
 
     Returns:
         Markdown; the empty string if nothing was measured.
@@ -26,6 +26,9 @@ def performance_text(results: Path) -> str:
         path = results / f"{name}.json"
         if path.is_file():
             parts.append(sentence(json.loads(path.read_text(encoding="utf-8"))))
+    localisation = results / "localisation_speed.md"
+    if localisation.is_file():
+        parts += ["**RNATracker**", localisation.read_text(encoding="utf-8").strip()]
     return "\n\n".join(parts)
 
 
