@@ -6,8 +6,10 @@ DEMO_OUTPUT ?= demo_output
 UPSTREAM_CACHE ?= .cache
 PYTEST_ARGS ?=
 ACCURACY_ARGS ?=
-# A structure model trained without tRNAs and 5S rRNAs; see examples/README.md.
+# Trainings for comparison, which are measured if they are there; see examples/README.md: a structure model without tRNAs
+# and 5S rRNAs, and a 3D model that reads the sequence state alone.
 HELD_OUT ?= runs/structure-without-trna-5s
+SEQUENCE_HEAD ?= runs/3d-sequence
 BENCH_ARGS ?=
 PEER := .cache/multimolecule
 PEER_PYTHON := $(PEER)/bin/python
@@ -84,7 +86,8 @@ accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models 
 	$(BIN)/python benchmarks/structure_accuracy.py --model ribonanzanet-mini-structure --family-limit 150 \
 	  $(if $(wildcard $(HELD_OUT)/model.safetensors),--held-out tRNA=$(HELD_OUT) --held-out 5s=$(HELD_OUT))
 	$(BIN)/python examples/ribonanzanet_mini/task_tables.py 3d
-	$(BIN)/python benchmarks/tertiary_accuracy.py --model ribonanzanet-mini-3d
+	$(BIN)/python benchmarks/tertiary_accuracy.py --model ribonanzanet-mini-3d \
+	  $(if $(wildcard $(SEQUENCE_HEAD)/model.safetensors),--model $(SEQUENCE_HEAD))
 	$(BIN)/python benchmarks/localisation_accuracy.py --model rnatracker-mini --recipe examples/rnatracker_mini/folds.yaml \
 	  --original ../shared/data/rnatracker_weights/epoch100.pt
 
