@@ -21,6 +21,7 @@ from structure_accuracy import Decoding
 from structure_baselines import ViennaStructures
 from structure_families import abstract_shape, closest_families, find_alike, near_shapes
 from structure_sets import WATSON_CRICK_OR_WOBBLE, KnownRna, canonical, read_pdb
+from task_tables import without_hidden_families
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForSecondaryStructure, RnaTokenizerFast
 from rna_hf.structure import parse_dotbracket
@@ -142,6 +143,14 @@ def test_alike_loosely_is_a_hairpin_more_or_less():
     rnas = [("A" * len(text), parse_dotbracket(text)) for text in others]
     assert find_alike(rnas, family).tolist() == [False, False, False, True]
     assert find_alike(rnas, family, loosely=True).tolist() == [True, False, False, True]  # the second is too long
+
+
+def test_hidden_families_are_left_out():
+    clover, arms = "((..(...)..(...)..(...).)).", "((.....(......).....(......)....))"
+    archive = {"sequence": ["A" * len(clover), "A" * len(arms)], "structure": [clover, arms], "family": ["tRNA", "5s"]}
+    structures = [clover, arms, "((..(...)..(...)..(...)..(.).)).", "(((((((((....)))))))))....", "(...)(...)........."]
+    rows = [{"sequence": "G" * len(text), "pairs": parse_dotbracket(text)} for text in structures]
+    assert without_hidden_families(rows, archive) == rows[3:]
 
 
 def test_pairs_come_in_order_and_do_not_depend_on_the_batch(checkpoint):
