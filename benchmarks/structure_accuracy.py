@@ -11,7 +11,8 @@ counted.
 - archiveii: ArchiveII, whole (or as many of each family as `--family-limit` says), without `HIDDEN_FAMILIES`, of which
   fine-tuning holds members, and by family, each with the number of RNAs of fine-tuning that resemble the family more
   than any other in words, and of those that have its shape and length (see `structure_families.py`). `--held-out
-  FAMILY=MODEL` takes another checkpoint for a family, fine-tuned without it. The model that fine-tuning starts from has
+  FAMILY=MODEL` takes another checkpoint for a family, fine-tuned without it; the headline is of `--model` alone. The
+  model that fine-tuning starts from has
   learnt from known structures too, of these families among others, none of them nearly identical to a test RNA;
 - pdb: base pairs of structures in the PDB, of any kind, and those of AU, GC and GU alone. A nucleotide may be in
   several.
@@ -206,7 +207,8 @@ def score_archiveii(
         train: training RNAs.
         predict: gives the pairs of RNAs of a family, by predictor.
         limit: how many of each family to take at most; None for all.
-        seen: families that `UNSEEN` leaves out.
+        seen: families that `UNSEEN` leaves out: those of which fine-tuning holds members, or that another checkpoint
+            predicts.
 
     Returns:
         The entries `archiveii`, `UNSEEN` and `archiveii, FAMILY` of the report; a family of which nothing is left has
@@ -269,6 +271,8 @@ def markdown(report: Mapping[str, Any]) -> str:
             notes.append(f"{entry['training_alike']} of its shape and length")
             if "held_out" in entry:
                 notes.append(f"measured with {entry['held_out']}, which has none of them")
+        if "held_out_families" in entry:
+            notes.append(f"of which {' and '.join(entry['held_out_families'])} by models fine-tuned without them")
         lines += [f"### {test} ({', '.join(notes)})", "", "| | " + " | ".join(heads) + " |"]
         lines.append("| --- |" + " ---: |" * len(heads))
         for name, values in entry.get("metrics", {}).items():
@@ -392,10 +396,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     report["tests"]["pdb, AU, GC and GU pairs"] = counts | compare(predictions, [canonical(rna) for rna in pdb])
 
     report["tests"] |= score_archiveii(
-        archive, train, predict, arguments.family_limit or arguments.limit, set(HIDDEN_FAMILIES) - set(held_out)
+        archive, train, predict, arguments.family_limit or arguments.limit, {*HIDDEN_FAMILIES, *held_out}
     )
     for family, folder in held_out.items():
         report["tests"][f"archiveii, {family}"]["held_out"] = folder.name
+    if held_out and "archiveii" in report["tests"]:
+        report["tests"]["archiveii"]["held_out_families"] = list(held_out)
 
     if model:
         for test in ("bprna", UNSEEN, "pdb"):

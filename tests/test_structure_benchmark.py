@@ -172,9 +172,9 @@ def made_data(tmp_path, monkeypatch):
     structure = "((((((....))))))"
     loop = random_rna(7, 40)
     archive = {
-        "family": ["5s", "5s", "tRNA", "tRNA"],
-        "sequence": [HAIRPIN, random_rna(8, 22).lower(), loop, random_rna(9, 510)],
-        "structure": [structure, KNOT.replace("[", "<").replace("]", ">"), "." * 40, "." * 510],
+        "family": ["5s", "5s", "tRNA", "tRNA", "srp"],
+        "sequence": [HAIRPIN, random_rna(8, 22).lower(), loop, random_rna(9, 510), "GGGGAAAACCCC"],
+        "structure": [structure, KNOT.replace("[", "<").replace("]", ">"), "." * 40, "." * 510, "((((....))))"],
     }
     (tmp_path / "ss_archiveii").mkdir()
     pq.write_table(pa.table(archive), tmp_path / "ss_archiveii" / "archiveii.parquet")
@@ -204,6 +204,7 @@ def test_a_whole_run(made_data, checkpoint, tmp_path, capsys):
         "archiveii, families not in fine-tuning",
         "archiveii, 5s",
         "archiveii, tRNA",
+        "archiveii, srp",
     ]
     assert report["model"] == "untrained"
     assert [one["dataset"] for one in report["headlines"]] == [
@@ -227,8 +228,11 @@ def test_a_whole_run(made_data, checkpoint, tmp_path, capsys):
     # One is too long, the other is nearly in the training table, which thus holds a relative.
     trna = {"too_long": 1, "similar_to_training": 1, "training_relatives": 1, "training_alike": 0, "rnas": 0}
     assert tests["archiveii, tRNA"] == trna
-    # A checkpoint without 5S rRNA makes it a family that is not in fine-tuning.
-    assert tests["archiveii"]["rnas"] == tests["archiveii, families not in fine-tuning"]["rnas"] == 2
+    # Another checkpoint's family is in the whole set, and not among those that the headline is of.
+    assert tests["archiveii"]["rnas"] == 3
+    assert tests["archiveii"]["held_out_families"] == ["5s"]
+    assert tests["archiveii, families not in fine-tuning"]["rnas"] == tests["archiveii, srp"]["rnas"] == 1
+    assert report["headlines"][1]["value"] == tests["archiveii, srp"]["metrics"]["model"]["f1"]["value"]
     shown = capsys.readouterr().out
     assert output.with_suffix(".md").read_text().strip() == shown.strip()
     assert "untrained minus ViennaRNA, minimum free energy" in shown
@@ -255,7 +259,7 @@ def test_ways_of_decoding_are_compared(made_data, checkpoint, capsys):
         (["--held-out", "5s"], "is not FAMILY=MODEL"),
         (["--held-out", "5s=folder"], "need --model"),
         (["--limit", "0"], "1 or more"),
-        (["--model", "CHECKPOINT", "--held-out", "rRNA=CHECKPOINT"], "has no family rRNA; it has 5s, tRNA"),
+        (["--model", "CHECKPOINT", "--held-out", "rRNA=CHECKPOINT"], "has no family rRNA; it has 5s, tRNA, srp"),
     ],
 )
 def test_wrong_arguments(made_data, checkpoint, extra, message, capsys):
