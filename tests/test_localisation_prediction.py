@@ -16,7 +16,7 @@ from test_prediction_tasks import raise_interrupt, read_all
 from transformers import pipeline
 
 from rna_hf import RnaTrackerConfig, RnaTrackerForLocalisation, memory, plots
-from rna_hf.models.rnatracker import attention_windows
+from rna_hf import RnaTrackerConfig
 from rna_hf.pipelines import LocalisationPipeline
 from rna_hf.prediction import chunks, make_batches, predict
 from rna_hf.prediction.predictor import find_linear_length
@@ -39,7 +39,7 @@ def save_tiny(folder, tokenizer=None, **options):
     """Save a small random model whose shares and attention differ from one sequence to the next."""
     torch.manual_seed(0)
     model = RnaTrackerForLocalisation(RnaTrackerConfig(hidden_size=8, gru_hidden_size=4, attention_size=4, **options))
-    model.head.weight.data *= 20
+    model.localisation_head.weight.data *= 20
     model.model.attention.score.weight.data *= 50
     model.save_pretrained(folder)
     RnaTokenizerFast(alphabet="rnatracker", **(tokenizer or {})).save_pretrained(folder)
@@ -277,7 +277,7 @@ def test_motifs_are_what_gets_the_attention(tmp_path):
         for place, start in enumerate(generator.choice(np.arange(5, 430, 50), 6, replace=False)):
             motif = MOTIF if place < 3 else OTHER_MOTIF
             sequence = sequence[:start] + motif + sequence[start + len(motif) :]
-        holds = [MOTIF in sequence[start:end] for start, end in attention_windows(config, 450).tolist()]
+        holds = [MOTIF in sequence[start:end] for start, end in config.attention_windows(450).tolist()]
         weights = 1 + 9 * np.array(holds, dtype=np.float32)
         for column, value in zip(columns.values(), (identifier, sequence, weights / weights.sum())):
             column.append(value)
@@ -331,7 +331,7 @@ def test_wrong_options(options, message, tiny):
 
 def test_predictions_that_are_not_finite_are_refused(tiny, tmp_path):
     model = RnaTrackerForLocalisation.from_pretrained(tiny)
-    model.head.bias.data.fill_(float("nan"))
+    model.localisation_head.bias.data.fill_(float("nan"))
     shutil.copytree(tiny, tmp_path / "nan")
     model.save_pretrained(tmp_path / "nan")
     with pytest.raises(FloatingPointError, match="'sequence' is not finite in float32"):

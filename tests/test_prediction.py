@@ -369,7 +369,7 @@ def test_wrong_options(options, message, tiny):
 
 def test_predictions_that_are_not_finite_are_refused(tiny, tmp_path):
     model = RibonanzaNetForReactivity.from_pretrained(tiny)
-    model.head.bias.data.fill_(float("nan"))
+    model.reactivity_head.bias.data.fill_(float("nan"))
     shutil.copytree(tiny, tmp_path / "nan")
     model.save_pretrained(tmp_path / "nan")
     with pytest.raises(FloatingPointError, match="'sequence' is not finite in float32"):

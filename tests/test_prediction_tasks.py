@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from common import heads_of
 from test_prediction import RNAS, interrupt, random_rnas, tiny_model, write_fasta
 from test_prediction import save_tiny as save_tiny_reactivity
 
@@ -52,8 +53,8 @@ def save_tiny(folder, task, special_tokens=False, **options):
     if task == "structure":
         with torch.inference_mode():
             logits = model(input_ids=RnaTokenizerFast()(PAIRED, return_tensors="pt").input_ids).logits
-        model.head.weight.data /= logits.std()
-        model.head.bias.data = (model.head.bias.data - logits.mean()) / logits.std()
+        model.pair_head.weight.data /= logits.std()
+        model.pair_head.bias.data = (model.pair_head.bias.data - logits.mean()) / logits.std()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -352,7 +353,7 @@ def test_options_that_do_not_fit(masked, monkeypatch, tmp_path):
 @pytest.mark.parametrize("task", ["dropout", "structure", "3d"])
 def test_predictions_that_are_not_finite_are_refused(task, masked, tmp_path):
     model = CLASSES[task].from_pretrained(masked[task])
-    model.head.bias.data.fill_(float("nan"))
+    heads_of(model)[0].bias.data.fill_(float("nan"))
     shutil.copytree(masked[task], tmp_path / "nan")
     model.save_pretrained(tmp_path / "nan")
     with pytest.raises(FloatingPointError, match="'sequence' is not finite in float32"):
@@ -386,8 +387,8 @@ def test_half_life_ranking(masked, tmp_path, monkeypatch):
 
 def test_ranking_of_rnas_that_never_decay(masked, tmp_path):
     model = RibonanzaNetForDegradation.from_pretrained(masked["degradation"])
-    model.head.weight.data[1] = 0
-    model.head.bias.data[1] = -1
+    model.degradation_head.weight.data[1] = 0
+    model.degradation_head.bias.data[1] = -1
     shutil.copytree(masked["degradation"], tmp_path / "model")
     model.save_pretrained(tmp_path / "model")
     predict(RNAS, tmp_path / "out", task="degradation", model=tmp_path / "model")

@@ -3,114 +3,51 @@
 Importing the package makes its models known to transformers' Auto classes and pipelines; nothing else happens.
 """
 
-from typing import TYPE_CHECKING, Any
+import sys
+from importlib import import_module
+from typing import Any
 
-from .auto import (
-    AutoModelForContactPrediction,
-    AutoModelForDegradation,
-    AutoModelForLocalisation,
-    AutoModelForReactivity,
-    AutoModelForSecondaryStructure,
-    AutoModelForSequenceDropout,
-    AutoModelForTertiaryStructure,
-)
-from .models.ribonanzanet import (
-    RibonanzaNetConfig,
-    RibonanzaNetForContactPrediction,
-    RibonanzaNetForDegradation,
-    RibonanzaNetForMaskedLM,
-    RibonanzaNetForReactivity,
-    RibonanzaNetForSecondaryStructure,
-    RibonanzaNetForSequenceClassification,
-    RibonanzaNetForSequenceDropout,
-    RibonanzaNetForTertiaryStructure,
-    RibonanzaNetForTokenClassification,
-    RibonanzaNetModel,
-    RibonanzaNetPreTrainedModel,
-)
-from .models.rnatracker import (
-    RnaTrackerConfig,
-    RnaTrackerForLocalisation,
-    RnaTrackerForSequenceClassification,
-    RnaTrackerModel,
-    RnaTrackerPreTrainedModel,
-)
-from .pipelines import (
-    DegradationPipeline,
-    LocalisationPipeline,
-    ReactivityPipeline,
-    SecondaryStructurePipeline,
-    SequenceDropoutPipeline,
-    TertiaryStructurePipeline,
-)
-from .registration import register
-from .tokenization import RnaTokenizerFast
-from .version import __version__
+from .models.registry import ARCHITECTURES
+from .tasks import TASKS, predicted_tasks
 
-if TYPE_CHECKING:
-    from .models.ribonanzanet.convert_ribonanzanet import convert_ribonanzanet
-    from .models.ribonanzanet.convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
-    from .models.rnatracker.convert_rnatracker import convert_rnatracker
-    from .prediction import predict
+# Name -> the module that has it, which is imported when somebody asks for the name.
+_PLACES = {
+    "__version__": ".version",
+    "RnaTokenizerFast": ".tokenization",
+    "predict": ".prediction",
+    "register": ".registration",
+    "convert_ribonanzanet": ".models.ribonanzanet.convert_ribonanzanet",
+    "convert_ribonanzanet_to_original": ".models.ribonanzanet.convert_ribonanzanet_to_original",
+    "convert_rnatracker": ".models.rnatracker.convert_rnatracker",
+}
 
-__all__ = [
-    "AutoModelForContactPrediction",
-    "AutoModelForDegradation",
-    "AutoModelForLocalisation",
-    "AutoModelForReactivity",
-    "AutoModelForSecondaryStructure",
-    "AutoModelForSequenceDropout",
-    "AutoModelForTertiaryStructure",
-    "DegradationPipeline",
-    "LocalisationPipeline",
-    "ReactivityPipeline",
-    "RibonanzaNetConfig",
-    "RibonanzaNetForContactPrediction",
-    "RibonanzaNetForDegradation",
-    "RibonanzaNetForMaskedLM",
-    "RibonanzaNetForReactivity",
-    "RibonanzaNetForSecondaryStructure",
-    "RibonanzaNetForSequenceClassification",
-    "RibonanzaNetForSequenceDropout",
-    "RibonanzaNetForTertiaryStructure",
-    "RibonanzaNetForTokenClassification",
-    "RibonanzaNetModel",
-    "RibonanzaNetPreTrainedModel",
-    "RnaTokenizerFast",
-    "RnaTrackerConfig",
-    "RnaTrackerForLocalisation",
-    "RnaTrackerForSequenceClassification",
-    "RnaTrackerModel",
-    "RnaTrackerPreTrainedModel",
-    "SecondaryStructurePipeline",
-    "SequenceDropoutPipeline",
-    "TertiaryStructurePipeline",
-    "__version__",
-    "convert_ribonanzanet",
-    "convert_ribonanzanet_to_original",
-    "convert_rnatracker",
-    "predict",
-]
 
-register()
+def _exported_names() -> list[str]:
+    classes = [name for architecture in ARCHITECTURES.values() for name in architecture.class_names]
+    auto_classes = [task.auto_class_name for task in TASKS.values()]
+    pipelines = [task.pipeline_class_name for task in predicted_tasks().values()]
+    return sorted([*classes, *auto_classes, *pipelines, *_PLACES])
 
 
 def __getattr__(name: str) -> Any:
-    # Work on files needs more imports than opening a model: these wait until somebody asks for them.
-    if name == "predict":
-        from .prediction import predict
-
-        return predict
-    if name == "convert_ribonanzanet":
-        from .models.ribonanzanet.convert_ribonanzanet import convert_ribonanzanet
-
-        return convert_ribonanzanet
-    if name == "convert_ribonanzanet_to_original":
-        from .models.ribonanzanet.convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
-
-        return convert_ribonanzanet_to_original
-    if name == "convert_rnatracker":
-        from .models.rnatracker.convert_rnatracker import convert_rnatracker
-
-        return convert_rnatracker
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name], __name__), name)
+    for architecture in ARCHITECTURES.values():
+        if name in architecture.class_names:
+            return getattr(import_module(architecture.module), name)
+    for task in TASKS.values():
+        if name == task.auto_class_name:
+            return task.auto_class()
+        if task.prediction and name == task.pipeline_class_name:
+            return import_module(".pipelines", __name__).pipeline_class(task)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_exported_names()})
+
+
+__all__ = _exported_names()
+
+if "rna_hf_command" not in sys.modules:  # see there
+    import_module(".registration", __name__).register()

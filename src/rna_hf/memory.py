@@ -4,22 +4,11 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from .layers.pair import ATTENTION_VALUES
+from .models.base import RnaConfig
 
-# Floating-point values held at the peak of a forward pass, per pair of nucleotides and channel of the pair state.
-# Measured on the CPU for RibonanzaNet of widths 32 and 64, 60 to 1,600 nt, float32 and bfloat16: 3.4 to 4.5, and some
-# 30 MB for the blocks, whatever the size.
-_VALUES_PER_PAIR_CHANNEL = 4.5
-# The same with triangular attention, and for each value of the biases that it holds at a time.
-_VALUES_PER_ATTENDED_PAIR_CHANNEL = 10.0
-_VALUES_PER_BIAS = 1.5
-# The same of a model without states for pairs, per nucleotide and channel. Measured on the CPU for RNATracker of width
-# 32, 50,000 to 200,000 nt, float32 and bfloat16: 2.2 to 2.3. Of a narrower one the input takes a larger part.
-_VALUES_PER_CHANNEL = 4.0
 # Part of the free memory that a run may plan with.
 _USABLE_MEMORY = 0.9
 
@@ -71,30 +60,6 @@ def available_memory(device: torch.device) -> int | None:
     return min(found, default=None)
 
 
-def has_pair_states(config: Any) -> bool:
-    """Tell whether a model holds values for each pair of nucleotides, so that its cost grows with L * L."""
-    return hasattr(config, "pair_hidden_size") or hasattr(config, "num_attention_heads")
-
-
-def estimate_memory(config: Any, length: int, num_pairs: int, itemsize: int) -> int:
-    """Estimate the bytes that a forward pass takes at its peak, weights left out.
-
-    Args:
-        config: of the model; the sizes of its states for pairs are read where it has them, else `hidden_size`.
-        length: of the longest sequence, in nucleotides.
-        num_pairs: B * L * L, padding included.
-        itemsize: bytes of a value.
-    """
-    if not has_pair_states(config):
-        return int(num_pairs // max(1, length) * config.hidden_size * _VALUES_PER_CHANNEL * itemsize)
-    size = config.pair_hidden_size if hasattr(config, "pair_hidden_size") else config.num_attention_heads
-    if not getattr(config, "use_triangular_attention", False):
-        return int(num_pairs * size * _VALUES_PER_PAIR_CHANNEL * itemsize)
-    num_biases = num_pairs * config.num_triangle_attention_heads
-    num_biases = min(num_biases * length, max(num_biases, ATTENTION_VALUES))
-    return int((num_pairs * size * _VALUES_PER_ATTENDED_PAIR_CHANNEL + num_biases * _VALUES_PER_BIAS) * itemsize)
-
-
 @dataclass(frozen=True)
 class MemoryLimit:
     """What a model can predict in the memory that a device has left.
@@ -107,32 +72,32 @@ class MemoryLimit:
         available: bytes that are free, or None if the system does not tell: then everything fits.
     """
 
-    config: Any
+    config: RnaConfig
     device: torch.device
     itemsize: int
     num_weight_bytes: int
     available: int | None
 
-    def has_room(self, length: int, num_pairs: int) -> bool:
-        """Tell whether a batch fits; see `estimate_memory`."""
+    def has_room(self, batch: int, length: int) -> bool:
+        """Tell whether so many sequences of a length, in nucleotides, fit."""
         if self.available is None:
             return True
-        needed = estimate_memory(self.config, length, num_pairs, self.itemsize)
+        needed = self.config.forward_cost(batch, length, self.itemsize)
         return needed + self.num_weight_bytes <= _USABLE_MEMORY * self.available
 
     def max_length(self) -> int:
         """Return the length, in nucleotides, of the longest single sequence that fits."""
         low, high = 0, 1
-        while self.has_room(high, high * high) and high < 1 << 40:
+        while self.has_room(1, high) and high < 1 << 40:
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self.has_room(middle, middle * middle) else (low, middle)
+            low, high = (middle, high) if self.has_room(1, middle) else (low, middle)
         return low
 
-    def explain(self, length: int, num_pairs: int) -> str:
-        """Say what a batch would need and what is free."""
-        needed = _gigabytes(estimate_memory(self.config, length, num_pairs, self.itemsize))
+    def explain(self, batch: int, length: int) -> str:
+        """Say what so many sequences of a length would need and what is free."""
+        needed = _gigabytes(self.config.forward_cost(batch, length, self.itemsize))
         return f"would need about {needed} of memory, and {_gigabytes(self.available or 0)} are free on {self.device}"
 
 

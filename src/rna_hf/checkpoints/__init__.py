@@ -5,20 +5,35 @@ Each is a folder beside this file with `config.json`, `model.safetensors`, the t
 """
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
 
-# The checkpoint that a task uses when none is named, where one is bundled.
-DEFAULT_CHECKPOINTS = {
-    "reactivity": "ribonanzanet-mini",
-    "degradation": "ribonanzanet-mini-degradation",
-    "structure": "ribonanzanet-mini-structure",
-    "3d": "ribonanzanet-mini-3d",
-    "localisation": "rnatracker-mini",
+
+@dataclass(frozen=True)
+class CheckpointEntry:
+    """Where a checkpoint with a name of its own lies.
+
+    Attributes:
+        hub_id: `owner/name` on the Hugging Face Hub; None for a folder that ships with the package.
+        revision: the commit or tag there; needed with `hub_id`, so that a name always means the same weights.
+    """
+
+    hub_id: str | None = None
+    revision: str | None = None
+
+
+CHECKPOINTS: dict[str, CheckpointEntry] = {
+    "ribonanzanet-mini": CheckpointEntry(),
+    "ribonanzanet-mini-3d": CheckpointEntry(),
+    "ribonanzanet-mini-degradation": CheckpointEntry(),
+    "ribonanzanet-mini-structure": CheckpointEntry(),
+    "rnatracker-mini": CheckpointEntry(),
 }
+"""The names that stand for a checkpoint wherever a folder does, beside folders and ids on the Hub."""
 
 
 @dataclass(frozen=True)
@@ -51,36 +66,28 @@ def list_checkpoints(folder: Path = FOLDER) -> list[Checkpoint]:
     return [_read(path.parent) for path in sorted(folder.glob("*/config.json"))]
 
 
-def default_checkpoint_path(task: str = "reactivity") -> Path:
-    """Return the folder of a task's bundled checkpoint, whether or not it is there.
-
-    Raises:
-        ValueError: none is bundled for this task.
-    """
-    if task not in DEFAULT_CHECKPOINTS:
-        raise ValueError(f"no checkpoint for `predict {task}` comes with rna-hf; name one with --model")
-    return FOLDER / DEFAULT_CHECKPOINTS[task]
+def find_bundled(name: str) -> Path:
+    """Return the folder of a checkpoint that ships with the package, whether or not it is there."""
+    return FOLDER / name
 
 
-def find_checkpoint(name: str | Path | None, task: str = "reactivity") -> Path:
+def find_checkpoint(name: str | os.PathLike | None, default: str | None = None, task: str = "reactivity") -> Path:
     """Return the folder of a checkpoint.
 
     Args:
-        name: a folder, the name of a bundled checkpoint, or an id on the Hugging Face Hub (`owner/name`), whose files
-            are then downloaded; the task's bundled checkpoint if None.
-        task: what the checkpoint is for.
+        name: a folder, one of `CHECKPOINTS`, or an id on the Hugging Face Hub (`owner/name`); what is not here is
+            downloaded.
+        default: the name that is taken where `name` is None.
+        task: what the checkpoint is for, in messages.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
+        ValueError: neither a name nor a default is given.
     """
     if name is None:
-        path = default_checkpoint_path(task)
-        if not (path / "config.json").exists():
-            raise FileNotFoundError(
-                f"the bundled checkpoint {path.name!r} is missing from this installation (looked in {path}); "
-                "reinstall rna-hf, or name a checkpoint with --model (model= in Python)"
-            )
-        return path
+        if default is None:
+            raise ValueError(f"no checkpoint for `predict {task}` comes with rna-hf; name one with --model")
+        return _find_entry(default)
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").exists():
@@ -88,9 +95,8 @@ def find_checkpoint(name: str | Path | None, task: str = "reactivity") -> Path:
         return path
     if path.is_file():
         raise FileNotFoundError(f"{path} is a file; a checkpoint is a folder with config.json and model.safetensors")
-    bundled = [checkpoint.name for checkpoint in list_checkpoints()]
-    if str(name) in bundled:
-        return FOLDER / str(name)
+    if str(name) in CHECKPOINTS:
+        return _find_entry(str(name))
     reason = ""
     if _is_hub_id(str(name)):
         try:
@@ -98,9 +104,28 @@ def find_checkpoint(name: str | Path | None, task: str = "reactivity") -> Path:
         except Exception as error:  # huggingface_hub raises many kinds; each means that there is no checkpoint here
             reason = f", nor one that can be downloaded from the Hugging Face Hub ({type(error).__name__})"
     raise FileNotFoundError(
-        f"no checkpoint {str(name)!r}: neither a folder nor a bundled checkpoint "
-        f"({', '.join(bundled) or 'none is bundled'}){reason}"
+        f"no checkpoint {str(name)!r}: neither a folder nor one of {', '.join(CHECKPOINTS)}{reason}"
     )
+
+
+def _find_entry(name: str) -> Path:
+    """Return the folder of one of `CHECKPOINTS`."""
+    entry = CHECKPOINTS[name]
+    if entry.hub_id is not None:
+        try:
+            return _download(entry.hub_id, entry.revision)
+        except Exception as error:  # as above
+            raise FileNotFoundError(
+                f"the checkpoint {name!r} is not here and cannot be downloaded from {entry.hub_id} at {entry.revision} "
+                f"({type(error).__name__})"
+            ) from error
+    path = find_bundled(name)
+    if not (path / "config.json").exists():
+        raise FileNotFoundError(
+            f"the bundled checkpoint {name!r} is missing from this installation (looked in {path}); "
+            "reinstall rna-hf, or name a checkpoint with --model (model= in Python)"
+        )
+    return path
 
 
 def _is_hub_id(name: str) -> bool:
@@ -108,10 +133,12 @@ def _is_hub_id(name: str) -> bool:
     return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
 
 
-def _download(name: str) -> Path:
+def _download(hub_id: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.md"]))
+    return Path(
+        snapshot_download(hub_id, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.md"])
+    )
 
 
 def _read(path: Path) -> Checkpoint:

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from rna_hf.version import __version__
+from ..version import __version__
 
 # Command: its module and one line of help.
 COMMANDS = {
@@ -30,8 +30,8 @@ commands:
 {commands}
 
 examples:
-  rna-hf predict reactivity GGGAACGACUCGAGUAGAGUCGAAAA --output demo
-  rna-hf predict reactivity rnas.fasta --output predictions
+  rna-hf predict reactivity GGGAACGACUCGAGUAGAGUCGAAAA -o demo
+  rna-hf predict reactivity rnas.fasta -o predictions
   rna-hf models
 
 `rna-hf COMMAND --help` says more about a command."""
@@ -73,6 +73,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         is_resumable = arguments[0] in ("predict", "finetune", "pretrain") and "-" not in arguments
         hint = "; run the same command again to go on where it stopped" if is_resumable else ""
         return _fail(f"interrupted{hint}", 130, shows_traceback)
+    except SystemExit as stop:  # after --help of a command
+        return int(stop.code or 0)
     except BrokenPipeError:
         # The reader of our output (`| head`) has left. Nothing more can be written there, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,9 +1,10 @@
 """`rna-hf models`: the checkpoints that ship with the package, their sizes and scores."""
 
-import argparse
 from collections.abc import Sequence
 
-from rna_hf.checkpoints import DEFAULT_CHECKPOINTS, FOLDER, list_checkpoints
+from ..checkpoints import CHECKPOINTS, FOLDER, list_checkpoints
+from ..options import OneLineParser
+from ..tasks import TASKS
 
 
 def main(argv: Sequence[str]) -> int:
@@ -15,14 +16,10 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         Exit code.
     """
-    parser = argparse.ArgumentParser(prog="rna-hf models", description="List the checkpoints that ship with rna-hf.")
-    try:
-        parser.parse_args(argv)
-    except SystemExit as stop:
-        return int(stop.code or 0)
+    OneLineParser(prog="rna-hf models", description="List the checkpoints that ship with rna-hf.").parse_args(argv)
     checkpoints = list_checkpoints()
     for checkpoint in checkpoints:
-        tasks = [task for task, name in DEFAULT_CHECKPOINTS.items() if name == checkpoint.name]
+        tasks = [task.name for task in TASKS.values() if task.default_checkpoint == checkpoint.name]
         print(checkpoint.name + (f"  (default of: predict {', '.join(tasks)})" if tasks else ""))
         print(f"  {checkpoint.model_class or checkpoint.model_type}")
         size = f"{checkpoint.num_parameters:,} parameters, {checkpoint.num_bytes / 1e6:,.1f} MB on disk"
@@ -33,7 +30,11 @@ def main(argv: Sequence[str]) -> int:
             print(f"  {score}")
         print(f"  {checkpoint.path}")
     present = {checkpoint.name for checkpoint in checkpoints}
-    for task, name in DEFAULT_CHECKPOINTS.items():
-        if name not in present:
-            print(f"{name}  (default of: predict {task})\n  missing from this installation (looked in {FOLDER})")
+    for name, entry in CHECKPOINTS.items():
+        if entry.hub_id is not None:
+            print(f"{name}\n  on the Hugging Face Hub: {entry.hub_id} at {entry.revision}")
+        elif name not in present:
+            tasks = [task.name for task in TASKS.values() if task.default_checkpoint == name]
+            used = f"  (default of: predict {', '.join(tasks)})" if tasks else ""
+            print(f"{name}{used}\n  missing from this installation (looked in {FOLDER})")
     return 0

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .finetune import check_recipe
 
-def main(argv: Sequence[str] | None = None) -> int:
+
+def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    from ..training.pretrain import main as pretrain
+    check_recipe(argv)
+    from ..registration import register
+    from ..training.pretrain import parse_recipe, pretrain
 
-    return pretrain(list(argv or []))
+    register()
+    pretrain(parse_recipe(argv))
+    return 0

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import layer_norm
 
+from ..allocator import keep_freed_buffers
 from .pair import PairTransition, TriangleProjection, TriangleUpdate
-from .products import gate, gate_by_product, keep_freed_buffers, matmul, product, uses_onednn
+from .products import gate, gate_by_product, matmul, product, uses_onednn
 
 # Bytes of a block's widest intermediate: what a processor's cache holds, but enough to outweigh the calls.
 _BLOCK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,110 +13,98 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.sequences import SequenceRecord
-from ..memory import has_pair_states
-from ..models.rnatracker import UnknownNucleotidesWarning
-from .tasks import PredictionTask, Row
+from ..models.base import RnaConfig, UnknownNucleotidesWarning
+from ..tasks import Prediction, Row, Task
 
-# Up to this length (nucleotides) a batch is limited by its tokens; beyond, by its pair states, where a model has them,
-# which grow with the square of the length.
+# Letters of a sequence in a message.
+_SHOWN_LETTERS = 40
+# Up to this length (nucleotides) a batch is limited by its tokens; beyond, also by what a model's memory grows with.
 LINEAR_LENGTH = 256
 
 
 @dataclass
 class Predictor:
-    """A loaded model and tokenizer that turn a chunk of records into rows."""
+    """A loaded model and its tokenizer that turn sequences into rows.
 
-    task: PredictionTask
-    checkpoint: Path
-    config: Any
+    Attributes:
+        prediction: of the task, with its options.
+        model: in evaluation mode, on its device.
+        tokenizer: the model's.
+        name: of the checkpoint, for messages.
+        batch_tokens: see `make_batches`.
+        flip_average: average with the prediction for the reversed sequence.
+    """
+
+    prediction: Prediction
     model: Any
     tokenizer: Any
-    device: torch.device
-    dtype: str
-    batch_tokens: int
-    flip_average: bool
+    name: str
+    batch_tokens: int = sys.maxsize
+    flip_average: bool = False
 
-    @classmethod
-    def load(
-        cls,
-        task: PredictionTask,
-        checkpoint: Path,
-        config: Any,
-        tokenizer: Any,
-        device: torch.device,
-        dtype: str,
-        batch_tokens: int,
-        flip_average: bool,
-    ) -> "Predictor":
-        """Load a checkpoint's model; the options are those of `predict`.
+    @property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return self.model.config
 
-        Raises:
-            ValueError: the checkpoint cannot be loaded or lacks weights of the task's model.
-        """
-        with explain_checkpoint(checkpoint):
-            model, report = task.auto_class().from_pretrained(
-                checkpoint, dtype=getattr(torch, dtype), output_loading_info=True, ignore_mismatched_sizes=True
-            )
-        for name, saved, wanted in sorted(report["mismatched_keys"]):
-            raise ValueError(
-                f"checkpoint {checkpoint.name!r}: {name} has shape {list(saved)}, config.json asks for {list(wanted)}"
-            )
-        missing = sorted(report["missing_keys"])
-        if missing:
-            saved_from = (config.architectures or ["another class"])[0]
-            raise ValueError(
-                f"checkpoint {checkpoint.name!r} lacks weights of {type(model).__name__} ({', '.join(missing[:3])}"
-                f"{', ...' if len(missing) > 3 else ''}): it was saved from {saved_from}"
-            )
-        model = model.eval().to(device)
-        return cls(task, checkpoint, config, model, tokenizer, device, dtype, batch_tokens, flip_average)
-
-    def run(self, chunk: list[SequenceRecord], report: Callable[[int], Any]) -> list[Row]:
-        """Predict a chunk; rows come in the chunk's order, with `id`, `sequence` and the task's columns.
+    def predict(
+        self,
+        sequences: Sequence[str],
+        report: Callable[[int], Any] = lambda count: None,
+        names: Sequence[str] | None = None,
+    ) -> list[list[Row]]:
+        """Predict sequences that can be used; each comes out as if it were alone.
 
         Args:
-            chunk: usable records.
+            sequences: of letters that the tokenizer reads, not too short or long for the task.
             report: called with the number of sequences done since the last call.
+            names: of the sequences, for messages; by default what they begin with.
+
+        Returns:
+            The rows of each sequence, with the task's columns.
+
+        Raises:
+            FloatingPointError: a prediction is not finite.
+            MemoryError: memory ran out.
+            ValueError: a prediction cannot be used.
         """
-        results: list[list[Row]] = [[] for _ in chunk]
-        lengths = [self.task.read_length(len(record.sequence), self.config) for record in chunk]
-        pads, linear_length = is_padding_masked(self.config), find_linear_length(self.config)
+        results: list[list[Row]] = [[] for _ in sequences]
+        lengths = [self.prediction.read_length(len(sequence), self.config) for sequence in sequences]
         with warnings.catch_warnings():
-            # `predict` has warned already, with the ids.
+            # Who calls this has warned already, with the sequences' names.
             warnings.simplefilter("ignore", UnknownNucleotidesWarning)
-            for batch in make_batches(lengths, self.batch_tokens, pads, linear_length):
-                sequences = [chunk[index].sequence for index in batch]
-                predictions = self._forward(sequences)
+            for batch in make_batches(lengths, self.batch_tokens, self.config):
+                chosen = [sequences[index] for index in batch]
+                predictions = self._forward(chosen)
                 if self.flip_average:
-                    flipped = self._forward([sequence[::-1] for sequence in sequences])
-                    reverse = self.task.reverse
+                    flipped = self._forward([sequence[::-1] for sequence in chosen])
+                    reverse = self.prediction.reverse
                     predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
                 for index, values in zip(batch, predictions):
-                    results[index] = self._rows(chunk[index], values)
+                    name = names[index] if names else sequences[index][:_SHOWN_LETTERS]
+                    results[index] = self._rows(sequences[index], values, name)
                 report(len(batch))
-        return [row for rows in results for row in rows]
+        return results
 
-    def _rows(self, record: SequenceRecord, values: np.ndarray) -> list[Row]:
+    def _rows(self, sequence: str, values: np.ndarray, name: str) -> list[Row]:
         if not np.isfinite(values).all():
             raise FloatingPointError(
-                f"the prediction for {record.id!r} is not finite in {self.dtype}; "
+                f"the prediction for {name!r} is not finite in {str(self.model.dtype).removeprefix('torch.')}; "
                 "use --dtype float32, and check the checkpoint if that does not help"
             )
         try:
-            rows = self.task.rows(values, record.sequence, self.config)
+            return self.prediction.rows(values, sequence, self.config)
         except ValueError as error:
-            raise ValueError(f"the prediction for {record.id!r} cannot be used: {error}") from error
-        return [{"id": record.id, "sequence": record.sequence, **row} for row in rows]
+            raise ValueError(f"the prediction for {name!r} cannot be used: {error}") from error
 
     def _forward(self, sequences: list[str]) -> list[np.ndarray]:
-        device = self.device
-        encoded = self.task.encode(self.tokenizer, sequences, self.config)
+        device = self.model.device
+        encoded = self.prediction.encode(self.tokenizer, sequences, self.config)
         keep = encoded["special_tokens_mask"] == 0
-        for sequence, count in zip(map(self.task.part_read, sequences), keep.sum(1).tolist()):
+        for sequence, count in zip(map(self.prediction.part_read, sequences), keep.sum(1).tolist()):
             if count != len(sequence):
                 raise ValueError(
-                    f"the tokenizer of {self.checkpoint.name!r} makes {count} tokens of {len(sequence)} nt; "
+                    f"the tokenizer of {self.name!r} makes {count} tokens of {len(sequence)} nt; "
                     "prediction per nucleotide needs one token for each"
                 )
         mask = encoded["attention_mask"]
@@ -124,8 +112,8 @@ class Predictor:
         mask = None if bool(mask.all()) else mask.to(device)
         try:
             with torch.inference_mode():
-                outputs = self.task.forward(self.model, encoded["input_ids"].to(device), mask)
-            return self.task.values(outputs, keep)
+                outputs = self.prediction.forward(self.model, encoded["input_ids"].to(device), mask)
+            return self.prediction.values(outputs, keep)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
                 raise MemoryError(
@@ -135,28 +123,16 @@ class Predictor:
             raise
 
 
-def is_padding_masked(config: Any) -> bool:
-    """Tell whether a model predicts for a padded sequence what it predicts for it alone."""
-    return getattr(config, "fix_attention_mask", True) and getattr(config, "mask_padding", True)
-
-
-def find_linear_length(config: Any) -> float:
-    """Return the length, in nucleotides, up to which a model's cost grows with the length and not with its square."""
-    return LINEAR_LENGTH if has_pair_states(config) else math.inf
-
-
-def make_batches(
-    lengths: Sequence[int], batch_tokens: int, pads: bool, linear_length: float = LINEAR_LENGTH
-) -> list[list[int]]:
+def make_batches(lengths: Sequence[int], batch_tokens: int, config: RnaConfig) -> list[list[int]]:
     """Group sequences of similar length; the result depends on the arguments alone.
+
+    Sequences of different length share a batch only where the model masks padding: else each has to come out as if it
+    were alone.
 
     Args:
         lengths: of the sequences, in nucleotides.
-        batch_tokens: B * L * max(1, L / linear_length) stays within it, L the longest of the batch; one sequence always
-            fits.
-        pads: whether sequences of different length may share a batch. Not for a model whose padding changes the
-            predictions (see `is_padding_masked`): there each sequence comes out as if it were alone.
-        linear_length: see `find_linear_length`.
+        batch_tokens: the tokens of a batch, weighted by `token_weight`, stay within it; one sequence always fits.
+        config: of the model.
 
     Returns:
         Indices of the sequences of each batch, longest batch first, so that a lack of memory shows at once.
@@ -166,15 +142,51 @@ def make_batches(
     for index in order:
         if batches:
             longest = lengths[batches[-1][0]]
-            cost = (len(batches[-1]) + 1) * longest * max(1.0, longest / linear_length)
-            if cost <= batch_tokens and (pads or lengths[index] == longest):
+            cost = (len(batches[-1]) + 1) * longest * token_weight(longest, config)
+            if cost <= batch_tokens and (config.masks_padding or lengths[index] == longest):
                 batches[-1].append(index)
                 continue
         batches.append([index])
     return batches
 
 
-def load_config(checkpoint: Path, task: PredictionTask) -> Any:
+def token_weight(length: int, config: RnaConfig) -> float:
+    """Return how many tokens of `LINEAR_LENGTH` a token of a sequence of this length takes the memory of, at least 1.
+
+    That is 1 for a model whose memory grows with the length, and length / `LINEAR_LENGTH` beyond it for one whose
+    memory grows with the square.
+    """
+    if length <= LINEAR_LENGTH:
+        return 1.0
+    cost, usual = config.forward_cost(1, length, 4), config.forward_cost(1, LINEAR_LENGTH, 4)
+    return max(1.0, (cost / length) / (usual / LINEAR_LENGTH))
+
+
+def load_model(checkpoint: Path, task: Task, config: Any, dtype: str, device: torch.device) -> Any:
+    """Load a checkpoint's model for a task.
+
+    Raises:
+        ValueError: the checkpoint cannot be loaded or lacks weights of the task's model.
+    """
+    with explain_checkpoint(checkpoint):
+        model, report = task.auto_class().from_pretrained(
+            checkpoint, dtype=getattr(torch, dtype), output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    for name, saved, wanted in sorted(report["mismatched_keys"]):
+        raise ValueError(
+            f"checkpoint {checkpoint.name!r}: {name} has shape {list(saved)}, config.json asks for {list(wanted)}"
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        saved_from = (config.architectures or ["another class"])[0]
+        raise ValueError(
+            f"checkpoint {checkpoint.name!r} lacks weights of {type(model).__name__} ({', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}): it was saved from {saved_from}"
+        )
+    return model.eval().to(device)
+
+
+def load_config(checkpoint: Path, task: Task) -> Any:
     """Read a checkpoint's configuration and refuse one that the task cannot use.
 
     Raises:
@@ -182,6 +194,9 @@ def load_config(checkpoint: Path, task: PredictionTask) -> Any:
     """
     from transformers import AutoConfig
 
+    from ..registration import register
+
+    register()
     try:
         raw = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..memory import resolve_device
-
 if TYPE_CHECKING:
     import torch
 
@@ -176,6 +174,8 @@ def choose_device(name: str, processes: Processes) -> tuple["torch.device", int]
         ValueError: there is no such device, or there are fewer GPUs than processes.
     """
     import torch
+
+    from ..memory import resolve_device
 
     if processes.count > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
         num_gpus = torch.cuda.device_count()

@@ -1,4 +1,7 @@
-"""RNA alphabets and the tokenizer."""
+"""RNA alphabets, which import neither torch nor transformers, and the tokenizer, which waits until it is used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .alphabets import (
     ALPHABETS,
@@ -12,8 +15,10 @@ from .alphabets import (
     get_alphabet,
     letter_map,
 )
-from .bulk import encode_bulk
-from .tokenization_rna import RnaTokenizerFast
+
+if TYPE_CHECKING:
+    from .bulk import encode_bulk
+    from .tokenization_rna import RnaTokenizerFast
 
 __all__ = [
     "ALPHABETS",
@@ -29,3 +34,11 @@ __all__ = [
     "get_alphabet",
     "letter_map",
 ]
+
+_PLACES = {"RnaTokenizerFast": ".tokenization_rna", "encode_bulk": ".bulk"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

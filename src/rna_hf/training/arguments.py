@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
-from ..tokenization import ALPHABETS
+from ..models.registry import ARCHITECTURES
+from ..options import OneLineParser
 
 
 @dataclass
@@ -19,7 +20,7 @@ class ModelArguments:
     """The model and how it is trained.
 
     Attributes:
-        task: key of `rna_hf.training.tasks.TASKS`.
+        task: key of `rna_hf.tasks.TASKS`.
         model: bundled name, folder or Hub id; its weights below the head are kept, and the head's too if it fits.
         from_scratch: take the configuration and the tokenizer of `model`, and no weights; `model` may then also name
             an architecture ("ribonanzanet" or "rnatracker"), for its default ones.
@@ -59,8 +60,7 @@ class ModelArguments:
     @property
     def is_architecture(self) -> bool:
         """Whether `model` names an architecture rather than a checkpoint."""
-        # Each architecture's alphabet has its name.
-        return self.model in ALPHABETS and not Path(self.model).is_dir()
+        return self.model in ARCHITECTURES and not Path(self.model).is_dir()
 
     def config_fields(self) -> dict[str, Any]:
         """Return `config` as a table.
@@ -135,11 +135,8 @@ class DataArguments:
 Arguments = tuple[ModelArguments, DataArguments, TrainingArguments]
 
 
-class _Parser(HfArgumentParser):
-    """Reports wrong options as every other error: by raising."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message} (see {self.prog} --help)")
+class _Parser(OneLineParser, HfArgumentParser):
+    """Transformers' parser of dataclasses, with the errors of every other command."""
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 from ..atomic_files import replace_text
-from .metrics import without_timings
+
+
+def without_timings(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return what an evaluation found out about the model, without how long it took, and without epoch and step."""
+    left_out = ("_runtime", "_per_second", "_time")
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name.startswith(("eval_", "test_")) and not name.endswith(left_out)
+    }
 
 
 class EveryEpochs(TrainerCallback):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import warnings
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,48 +16,30 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoints import find_checkpoint
-from ..models.rnatracker import UnknownNucleotidesWarning
+from ..models.base import UnknownNucleotidesWarning
+from ..models.registry import ARCHITECTURES
+from ..tasks import Task, trained_tasks
 from ..tokenization import KEPT_ENDS, RnaTokenizerFast
-from .arguments import DataArguments, ModelArguments, parse_arguments
+from .arguments import DataArguments, ModelArguments
 from .callbacks import EveryEpochs, LogFile
 from .run_record import RECORD_FILE, check_record, make_record, write_record
-from .tasks import TASKS, FineTuneTask
 from .training_data import Augmented, SimilarLengths, check_data_arguments, load_splits
 
 # Written last of all: where it lies, the run is finished.
 SCORES_FILE = "scores.json"
 LOG_FILE = "log.txt"
 
-# Linear layers of the sequence track that get adapters.
-LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "up_proj", "down_proj"]
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run a fine-tuning and return the exit code."""
-    try:
-        arguments = parse_arguments(argv)
-    except SystemExit as stop:  # after --help
-        return int(stop.code or 0)
-    check_arguments(*arguments)
-    _, data_arguments, _ = arguments
-    if data_arguments.folds and not data_arguments.fold:
-        from .folds import finetune_folds
-
-        finetune_folds(*arguments)
-    else:
-        finetune(*arguments)
-    return 0
-
 
 def check_arguments(
     model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TrainingArguments
 ) -> None:
     """Refuse wrong options, those that contradict each other, and those whose packages are missing."""
-    if model_arguments.task not in TASKS:
-        raise ValueError(f"task is {model_arguments.task!r}: choose one of {', '.join(TASKS)}")
+    tasks = trained_tasks()
+    if model_arguments.task not in tasks:
+        raise ValueError(f"task is {model_arguments.task!r}: choose one of {', '.join(tasks)}")
     check_data_arguments(data_arguments)
     if data_arguments.pad_to_multiple_of:
-        collator: Any = TASKS[model_arguments.task].collator
+        collator = tasks[model_arguments.task].training.collator_class()  # type: ignore[union-attr]
         if "pad_to_multiple_of" not in {part.name for part in fields(collator)}:
             raise ValueError(f"pad_to_multiple_of is not for the task {model_arguments.task}: leave it out")
     if model_arguments.is_architecture and not model_arguments.from_scratch:
@@ -104,7 +85,9 @@ def finetune(
     Raises:
         FileExistsError: the folder's checkpoints are of another task, model or data.
     """
-    task = TASKS[model_arguments.task]
+    task = trained_tasks()[model_arguments.task]
+    training = task.training
+    assert training is not None  # as `trained_tasks` makes sure
     output = Path(str(training_arguments.output_dir))
     record = make_record(model_arguments, data_arguments, training_arguments)
     last = get_last_checkpoint(output) if output.is_dir() else None
@@ -112,16 +95,16 @@ def finetune(
         check_record(output / RECORD_FILE, record)
     set_seed(training_arguments.seed)
     model, tokenizer = load_model(model_arguments, task), load_tokenizer(model_arguments, data_arguments)
-    datasets = load_splits(data_arguments, task, model.config, training_arguments.seed)
-    if hasattr(model.config, "training_max_length") and "training_max_length" not in model_arguments.config_fields():
+    datasets = load_splits(data_arguments, training, model.config, training_arguments.seed)
+    if "training_max_length" not in model_arguments.config_fields():
         longest = max(len(sequence) for sequence in datasets["train"]["sequence"])
         model.config.training_max_length = min(longest, data_arguments.crop or longest)
     padding = {"pad_to_multiple_of": data_arguments.pad_to_multiple_of} if data_arguments.pad_to_multiple_of else {}
-    metrics = task.metrics(model.config)
+    metrics = training.metrics(model.config)
     # TrainingArguments puts "loss" where nothing was said; who wants the loss says "eval_loss".
     if training_arguments.load_best_model_at_end and training_arguments.metric_for_best_model == "loss":
-        training_arguments.metric_for_best_model = task.best
-        training_arguments.greater_is_better = task.greater_is_better
+        training_arguments.metric_for_best_model = training.best
+        training_arguments.greater_is_better = training.greater_is_better
     train = Augmented(
         datasets["train"], data_arguments.reverse_probability, data_arguments.crop, training_arguments.seed
     )
@@ -138,7 +121,7 @@ def finetune(
         args=training_arguments,
         train_dataset=train,
         eval_dataset=datasets["validation"],
-        data_collator=task.collator(tokenizer, **padding),
+        data_collator=training.collator_class()(tokenizer, **padding),
         compute_metrics=metrics,
         callbacks=callbacks,
         optimizer_cls_and_kwargs=find_optimizer(model_arguments, training_arguments),
@@ -235,13 +218,9 @@ def load_config(arguments: ModelArguments) -> Any:
         raise ValueError(f"the configuration of {arguments.model}: {error.__cause__ or error}") from error
 
 
-def load_model(arguments: ModelArguments, task: FineTuneTask) -> Any:
+def load_model(arguments: ModelArguments, task: Task) -> Any:
     """Open the model with the task's head."""
-    import transformers
-
-    import rna_hf
-
-    auto_class = getattr(rna_hf, task.auto_class, None) or getattr(transformers, task.auto_class)
+    auto_class = task.auto_class()
     config = load_config(arguments)
     if type(config) not in auto_class._model_mapping:
         raise ValueError(
@@ -266,7 +245,7 @@ def load_tokenizer(arguments: ModelArguments, data: DataArguments) -> Any:
     if data.truncate:
         ends = {"model_max_length": data.truncate, "truncation_side": KEPT_ENDS[data.keep]}
     if arguments.is_architecture:
-        return RnaTokenizerFast(alphabet=arguments.model, **ends)
+        return RnaTokenizerFast(alphabet=ARCHITECTURES[arguments.model].alphabet, **ends)
     return AutoTokenizer.from_pretrained(find_checkpoint(arguments.model), **ends)
 
 
@@ -276,13 +255,16 @@ def add_adapters(model: Any, arguments: ModelArguments) -> Any:
         return model
     from peft import LoraConfig, get_peft_model
 
-    if not any(name.rpartition(".")[2] in LORA_TARGETS for name, _ in model.named_modules()):
+    targets = list(ARCHITECTURES[model.config.model_type].lora_targets)
+    if not targets:
         raise ValueError(
             f"lora_rank is not for a {model.config.model_type}, which has no transformer layers: set it to 0"
         )
-    heads = [name for name, part in model.named_children() if name != "model" and list(part.parameters())]
+    heads = [
+        name for name, part in model.named_children() if name != model.base_model_prefix and list(part.parameters())
+    ]
     lora = LoraConfig(
-        r=arguments.lora_rank, lora_alpha=arguments.lora_alpha, target_modules=LORA_TARGETS, modules_to_save=heads
+        r=arguments.lora_rank, lora_alpha=arguments.lora_alpha, target_modules=targets, modules_to_save=heads
     )
     return get_peft_model(model, lora)
 

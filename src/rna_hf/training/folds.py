@@ -13,8 +13,8 @@ from transformers import TrainingArguments
 
 from ..atomic_files import replace_text
 from .arguments import DataArguments, ModelArguments
+from .callbacks import without_timings
 from .finetune import SCORES_FILE, finetune
-from .metrics import without_timings
 from .run_record import RECORD_FILE, check_record, make_record
 
 # Written when all folds are finished.

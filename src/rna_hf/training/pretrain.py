@@ -42,16 +42,6 @@ class Stage:
     pseudo_labels: PseudoLabels | None
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run a recipe and return the exit code."""
-    try:
-        stages = parse_recipe(argv)
-    except SystemExit as stop:  # after --help
-        return int(stop.code or 0)
-    pretrain(stages)
-    return 0
-
-
 def parse_recipe(argv: Sequence[str]) -> list[Stage]:
     """Read a recipe.
 

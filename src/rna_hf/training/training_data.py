@@ -17,10 +17,10 @@ from ..data.collators import DataCollatorForReactivity
 from ..data.readers.packed_files import check_count
 from ..data.sequences import explain_unknown, unknown_share
 from ..data.splits import MAX_K
+from ..tasks import Training
+from ..tasks.scores import is_measured
 from ..tokenization import KEPT_ENDS
 from .arguments import DataArguments
-from .metrics import is_measured
-from .tasks import FineTuneTask
 
 # Which RNAs are taken by the signal-to-noise ratios of their profiles; the loss counts a profile by the same limit.
 PROFILES = ("all", "good", "dirty", "low_quality")
@@ -56,7 +56,7 @@ def check_data_arguments(arguments: DataArguments) -> None:
         )
 
 
-def load_splits(arguments: DataArguments, task: FineTuneTask, config: Any, seed: int) -> dict[str, Any]:
+def load_splits(arguments: DataArguments, task: Training, config: Any, seed: int) -> dict[str, Any]:
     """Read the data sets: `train`, `validation` and, if named, `test`.
 
     The validation set is drawn before the choice of lengths and profiles, so runs on the same file with the same seed
@@ -114,8 +114,8 @@ def shortest_readable(arguments: DataArguments, config: Any) -> int:
     Raises:
         ValueError: an option cuts RNAs to less than that.
     """
-    shortest = getattr(config, "min_sequence_length", 1)
-    if not getattr(config, "mask_padding", True) and arguments.pad_to_multiple_of >= shortest:
+    shortest = config.min_sequence_length
+    if not config.masks_padding and arguments.pad_to_multiple_of >= shortest:
         return 1  # such a model reads padding, with which each RNA is long enough
     for name in ("truncate", "crop"):
         if 0 < getattr(arguments, name) < shortest:
@@ -170,9 +170,7 @@ def warn_about_unknown(dataset: Any, arguments: DataArguments, config: Any, file
         config: of the model.
         file: the data set's name in the message.
     """
-    limit = getattr(config, "max_unknown_share", None)
-    if limit is None:
-        return
+    limit = config.max_unknown_share
 
     def share(sequence: str) -> float:
         if not arguments.truncate:
@@ -233,7 +231,7 @@ def find_files(file: str) -> list[Path]:
     return paths
 
 
-def load_labelled(file: str, arguments: DataArguments, task: FineTuneTask, names: Sequence[str] | None) -> Any:
+def load_labelled(file: str, arguments: DataArguments, task: Training, names: Sequence[str] | None) -> Any:
     """Read one file into a `datasets.Dataset` with the task's columns.
 
     Args:

@@ -283,14 +283,14 @@ class TestFineTunedOriginals:
     def test_coordinates_are_recognised_and_leave_the_decoder(self, original, tmp_path):
         weights, folder = self.convert(original, "3d", tmp_path / "out")
         model = rna_hf.AutoModelForTertiaryStructure.from_pretrained(folder)
-        assert torch.equal(model.head.weight, weights["xyz_predictor.weight"])
+        assert torch.equal(model.coordinate_head.weight, weights["xyz_predictor.weight"])
         assert model(self.IDS).coordinates.shape == (1, 7, 3)
 
     def test_five_columns_are_degradation(self, original, tmp_path):
         weights, folder = self.convert(original, "degradation", tmp_path / "out")
         model = rna_hf.AutoModelForDegradation.from_pretrained(folder)
         assert model.config.degradation_targets[0] == "reactivity"
-        assert torch.equal(model.head.weight, weights["decoder.weight"])
+        assert torch.equal(model.degradation_head.weight, weights["decoder.weight"])
 
     def test_what_columns_cannot_tell_is_named(self, original, tmp_path):
         _, folder = self.convert(original, "reads", tmp_path / "reads", head="dropout")

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from common import heads_of
 
 import rna_hf
 from rna_hf import RibonanzaNetConfig
 from rna_hf.layers.distance_geometry import pair_distances
-from rna_hf.models.ribonanzanet import modeling_ribonanzanet
+from rna_hf.models import coordinate_heads
 from rna_hf.structure import rmsd
 from rna_hf.structure.helices import a_form_helix, expected_distances, graph_distances, rigid_helices
 
@@ -170,12 +171,12 @@ def test_labels_at_padding_never_count(name):
 def test_gradient_reaches_every_parameter(name):
     model = make(name, label_range=None).train()
     model(*batch(), labels=labels_for(name, unknown=0)).loss.backward()
-    # The 3D head that reads pairs decodes a structure from `head`, without a gradient.
+    # The 3D head that reads pairs decodes a structure from `pair_head`, without a gradient.
     reads_pairs = name == "TertiaryStructure-pair"
-    spared = ("head.",) if reads_pairs else ("reactivity_head",)
+    spared = ("pair_head.",) if reads_pairs else ("reactivity_head",)
     missing = [n for n, parameter in model.named_parameters() if parameter.grad is None and not n.startswith(spared)]
     assert not missing
-    for head in [model.distance_head.distances, model.distance_head.turns] if reads_pairs else [model.head]:
+    for head in [model.distance_head.distances, model.distance_head.turns] if reads_pairs else heads_of(model):
         assert head.weight.grad.abs().sum() > 0
 
 
@@ -219,15 +220,15 @@ class TestSequenceDropout:
         with torch.no_grad():
             found = model(ids, mask)
             states = model.model(ids, mask).last_hidden_state
-            expected = model.head(states[:, 1:4]).mean(1)
+            expected = model.read_count_head(states[:, 1:4]).mean(1)
         torch.testing.assert_close(found.logits, expected)
         torch.testing.assert_close(found.read_counts, expected.exp())
 
     def test_loss_by_hand(self):
         model = make("SequenceDropout")
         with torch.no_grad():
-            model.head.weight.zero_()
-            model.head.bias.copy_(torch.tensor([2.0, 3.0]).log())
+            model.read_count_head.weight.zero_()
+            model.read_count_head.bias.copy_(torch.tensor([2.0, 3.0]).log())
         ids, mask = batch((5, 3))
         loss = model(ids, mask, labels=torch.tensor([[7.0, torch.nan], [2.0, 3.0]])).loss
         errors = torch.tensor([(3.0 / 8.0), 1.0, 1.0]).log()
@@ -245,7 +246,7 @@ class TestSecondaryStructure:
         with torch.no_grad():
             logits = model(ids, mask).logits
             pair_state = model.model(ids, mask, output_pair_states=True).pair_states[-1]
-            expected = model.head(pair_state + pair_state.transpose(1, 2))[..., 0]
+            expected = model.pair_head(pair_state + pair_state.transpose(1, 2))[..., 0]
         torch.testing.assert_close(logits, logits.transpose(1, 2))
         torch.testing.assert_close(logits, expected)
 
@@ -314,7 +315,7 @@ class TestTertiaryStructureFromPairs:
         torch.manual_seed(1)
         model = rna_hf.RibonanzaNetForTertiaryStructure(RibonanzaNetConfig(**TINY, coordinate_head="pair")).eval()
         pairs = [(i, 21 - i) for i in range(9)]
-        model.head = KnownPairs(pairs, 22)
+        model.pair_head = KnownPairs(pairs, 22)
         with torch.no_grad():
             found = model(batch((22,))[0])
         helix = [i for pair in pairs for i in pair]
@@ -333,7 +334,7 @@ class TestTertiaryStructureFromPairs:
         model, info = rna_hf.RibonanzaNetForTertiaryStructure.from_pretrained(
             tmp_path, coordinate_head="pair", output_loading_info=True
         )
-        assert torch.equal(model.head.weight, structure.head.weight)
+        assert torch.equal(model.pair_head.weight, structure.pair_head.weight)
         assert {name.split(".")[0] for name in info["missing_keys"]} == {"distance_head"}
         assert not info["unexpected_keys"]
         assert not model.distance_head.distances.weight.any()
@@ -352,7 +353,7 @@ class TestTertiaryStructureFromPairs:
     def test_blocks_of_pairs_do_not_matter(self, monkeypatch):
         model = make("TertiaryStructure-pair")
         expected = model(*batch()).distances
-        monkeypatch.setattr(modeling_ribonanzanet, "DISTANCE_BLOCK", 100)
+        monkeypatch.setattr(coordinate_heads, "DISTANCE_BLOCK", 100)
         torch.testing.assert_close(model(*batch()).distances, expected)
 
     def test_training_mode_spares_it(self):

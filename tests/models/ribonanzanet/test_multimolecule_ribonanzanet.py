@@ -211,7 +211,7 @@ def test_order_of_names_is_literal():
     table = key_table(model)
     layer = "model.encoder.layer.0"
     assert table["reactivity_head.weight"] == ("a3c_head.decoder.weight", "dms_head.decoder.weight")
-    assert table["head.bias"] == ("ss_head.decoder.bias",)
+    assert table["pair_head.bias"] == ("ss_head.decoder.bias",)
     assert table["model.layers.0.pair_update.triangle_row_attention.qkv_proj.weight"] == tuple(
         f"{layer}.pairwise.triangle_attention_out.triangle.{part}.weight" for part in ("query", "key", "value")
     )
@@ -262,7 +262,7 @@ def test_labels_of_tokens(tmp_path):
     )
     folder = convert_ribonanzanet(theirs, None, tmp_path / "ours")
     converted = rna_hf.RibonanzaNetForTokenClassification.from_pretrained(folder)
-    assert torch.equal(converted.head.weight, model.head.weight)
+    assert torch.equal(converted.token_classifier.weight, model.token_classifier.weight)
     assert converted.problem_type == "multi_label_classification"
     assert converted.config.head_dropout == 0.2
     _config(theirs, head={"num_labels": 2, "problem_type": "ranking"})

@@ -269,7 +269,7 @@ class TestEveryParameterIsTrained:
         model = _model()
         model.model.requires_grad_(False)
         _, gradients = _gradients(model, **_batch())
-        assert {name for name, gradient in gradients.items() if gradient is not None} == {"head.weight", "head.bias"}
+        assert {name for name, gradient in gradients.items() if gradient is not None} == {"reactivity_head.weight", "reactivity_head.bias"}
 
 
 # Rank and folder are the arguments. A parameter without gradient makes the second step fail, not the first.
@@ -597,8 +597,8 @@ class TestInitialisation:
         model.save_pretrained(tmp_path)
         weights = load_file(tmp_path / "model.safetensors")
         missing = {
-            "head.weight",
-            "head.bias",
+            "reactivity_head.weight",
+            "reactivity_head.bias",
             "model.layers.0.up_proj.bias",
             "model.layers.0.conv.weight",
             "model.layers.1.feed_forward_norm.weight",
@@ -616,8 +616,8 @@ class TestInitialisation:
         assert set(info["missing_keys"]) == missing
         state = loaded.state_dict()
         assert all((state[name] == 7).all() for name in state.keys() - missing)
-        self.check_uniform(state["head.weight"], 1 / 8, "head.weight")
-        self.check_uniform(state["head.bias"], 1 / 8, "head.bias")
+        self.check_uniform(state["reactivity_head.weight"], 1 / 8, "reactivity_head.weight")
+        self.check_uniform(state["reactivity_head.bias"], 1 / 8, "reactivity_head.bias")
         self.check_uniform(state["model.layers.0.up_proj.bias"], 1 / 8, "up_proj.bias")
         self.check_uniform(state["model.layers.0.conv.weight"], 1 / math.sqrt(5 * 64), "conv.weight")
         assert (state["model.layers.1.feed_forward_norm.weight"] == 1).all()

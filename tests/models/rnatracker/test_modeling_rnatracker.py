@@ -13,7 +13,6 @@ from rna_hf import (
     RnaTrackerForSequenceClassification,
     RnaTrackerModel,
 )
-from rna_hf.models.rnatracker import attention_windows
 
 TINY = {"hidden_size": 8, "gru_hidden_size": 6, "attention_size": 5}
 PAD, N = 4, 5
@@ -263,7 +262,7 @@ class TestAttentionWindows:
     def test_they_are_what_the_convolutions_see(self):
         """The gradient of each pooled position reaches every nucleotide of its window, and none beyond it."""
         model = _model(RnaTrackerModel)
-        windows = attention_windows(model.config, 100)
+        windows = model.config.attention_windows(100)
         assert windows.tolist() == [[start, start + 45] for start in range(0, 55 + 1, 9)]
         for position, (start, end) in enumerate(windows.tolist()):
             channels = torch.rand(1, 100, 4, requires_grad=True)
@@ -277,11 +276,11 @@ class TestAttentionWindows:
 
     def test_padding_shifts_them_and_they_end_with_the_sequence(self):
         config = RnaTrackerConfig(mask_padding=False)
-        left = attention_windows(config, 60, 100).tolist()
+        left = config.attention_windows(60, 100).tolist()
         assert left == [[0, 5], [0, 14], [0, 23], [0, 32], [0, 41], [5, 50], [14, 59]]
-        assert attention_windows(config, 20, 100, "right").tolist()[2:] == [[18, 20]] + [[20, 20]] * 4
-        assert attention_windows(config, 10, 100).tolist()[:6] == [[0, 0]] * 6
-        assert attention_windows(RnaTrackerConfig(), 60, 100).tolist() == attention_windows(config, 60).tolist()
+        assert config.attention_windows(20, 100, "right").tolist()[2:] == [[18, 20]] + [[20, 20]] * 4
+        assert config.attention_windows(10, 100).tolist()[:6] == [[0, 0]] * 6
+        assert RnaTrackerConfig().attention_windows(60, 100).tolist() == config.attention_windows(60).tolist()
 
     def test_there_is_one_for_each_weight(self):
         for length, padded in ((45, 45), (60, 100), (333, 4000)):
@@ -290,7 +289,7 @@ class TestAttentionWindows:
                 ids, mask = _padded(_ids(length), padded - length, 0)
                 with torch.no_grad():
                     weights = model(ids, attention_mask=mask, output_attentions=True).attentions[0]
-                windows = attention_windows(model.config, length, padded)
+                windows = model.config.attention_windows(length, padded)
                 assert len(windows) == len(weights)
                 assert weights.sum() == pytest.approx(1, abs=1e-5)
 
@@ -299,7 +298,7 @@ class TestAttentionWindows:
     )
     def test_impossible_ones_are_refused(self, arguments, message):
         with pytest.raises(ValueError, match=message):
-            attention_windows(RnaTrackerConfig(mask_padding=False), *arguments)
+            RnaTrackerConfig(mask_padding=False).attention_windows(*arguments)
 
 
 def test_tokenizer_and_model_agree_about_letters():

@@ -5,4 +5,7 @@ from rna_hf.models.ribonanzanet import (
     RibonanzaNetModel,
 )
 
-__all__ = ["RibonanzaNetConfig", "RibonanzaNetModel"]
+__all__ = [
+    "RibonanzaNetConfig",
+    "RibonanzaNetModel",
+]

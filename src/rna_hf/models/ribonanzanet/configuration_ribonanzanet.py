@@ -5,13 +5,19 @@ import math
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
 
-from ..loader_file import LoaderFileMixin
+from ...layers.pair import ATTENTION_VALUES
+from ..base import RnaConfig
+
+# Values held at the peak of a forward pass, per pair of nucleotides and channel of the pair state: without triangular
+# attention and with it; and per value of the biases that the latter holds at a time.
+VALUES_PER_PAIR_CHANNEL = 4.5
+VALUES_PER_ATTENDED_PAIR_CHANNEL = 10.0
+VALUES_PER_BIAS = 1.5
 
 
 @strict
-class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
+class RibonanzaNetConfig(RnaConfig):
     """Sizes and behaviour of a RibonanzaNet. The defaults are the released model's, quirks included.
 
     Source: He et al. 2024, "Ribonanza: deep learning of RNA structure through dual crowdsourcing"; original
@@ -98,13 +104,14 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
     pair_threshold: float | int = 0.5
     pair_weight: float | int = 1.0
     coordinate_head: Literal["sequence", "pair"] = "sequence"
-    head_dropout: float | int = 0.0
-    training_max_length: int | None = None
     pad_token_id: int | None = 4
-    bos_token_id: int | None = None
-    eos_token_id: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        if "pairwise_size" in kwargs:
+            raise ValueError(
+                "this configuration is in the format of the package multimolecule, whose weights have other names: "
+                "convert the folder first (rna-hf convert ribonanzanet --checkpoint FOLDER --output NEW_FOLDER)"
+            )
         if self.intermediate_size is None:
             self.intermediate_size = 4 * self.hidden_size
         super().__post_init__(**kwargs)
@@ -113,6 +120,21 @@ class RibonanzaNetConfig(LoaderFileMixin, PreTrainedConfig):
     def decoding(self) -> dict[str, float]:
         """Options of `rna_hf.structure.decode_pairs`."""
         return {"threshold": self.pair_threshold, "pair_weight": self.pair_weight}
+
+    @property
+    def masks_padding(self) -> bool:
+        """Whether a sequence gives the same output alone, padded and in any batch: not with the original's quirk."""
+        return self.fix_attention_mask
+
+    def forward_cost(self, batch: int, length: int, itemsize: int) -> int:
+        """Bytes at the peak of a forward pass; see `RnaConfig.forward_cost`."""
+        pairs = batch * length * length
+        if not self.use_triangular_attention:
+            return int(pairs * self.pair_hidden_size * VALUES_PER_PAIR_CHANNEL * itemsize)
+        biases = pairs * self.num_triangle_attention_heads
+        biases = min(biases * length, max(biases, ATTENTION_VALUES))
+        values = pairs * self.pair_hidden_size * VALUES_PER_ATTENDED_PAIR_CHANNEL + biases * VALUES_PER_BIAS
+        return int(values * itemsize)
 
     def validate_sizes(self) -> None:
         """Refuse sizes that the layers can't be built with."""

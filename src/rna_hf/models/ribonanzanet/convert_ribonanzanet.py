@@ -23,6 +23,24 @@ from .modeling_ribonanzanet import RibonanzaNetPreTrainedModel
 from .original_ribonanzanet import CONFIG_KEYS, HEADS, REQUIRED_CONFIG_KEYS, find_head, key_table
 
 
+def convert(
+    checkpoint: Path,
+    output: Path,
+    overrides: Mapping[str, Any],
+    config: Path | None = None,
+    to: str = "rna_hf",
+    head: str | None = None,
+) -> Path:
+    """Convert in either direction; see `RibonanzaNetConversion`, `convert_ribonanzanet` and its counterpart."""
+    if to != "original":
+        return convert_ribonanzanet(checkpoint, config, output, overrides, head)
+    if config or head or overrides:
+        raise ValueError("--config, --head and --set don't go with --to original: the checkpoint is written as it is")
+    from .convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
+
+    return convert_ribonanzanet_to_original(checkpoint, output)
+
+
 def convert_ribonanzanet(
     checkpoint: str | Path,
     config: str | Path | None,

@@ -6,21 +6,19 @@ padding included; the `fix_*` flags of the configuration put right what the orig
 """
 
 import math
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
-from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from ...layers.attention import cancel_mixed_logits, eager_attention_forward, mask_padded_keys
-from ...layers.distance_geometry import embed_distances
 from ...layers.pair import (
     OuterProductMean,
     PairTransition,
@@ -31,28 +29,18 @@ from ...layers.pair import (
     shared_axis_dropout,
 )
 from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
-from ...losses import (
-    coordinate_loss,
-    distance_loss,
-    ignore_padding,
-    is_measured,
-    masked_bce,
-    masked_cross_entropy,
-    masked_mae,
-    masked_mse,
-    mcrmse,
-    problem_type_of,
-    task_loss,
+from ...outputs import PairTrackModelOutput
+from ..coordinate_heads import Correction, TertiaryStructureHead
+from ..heads import (
+    ContactPredictionHead,
+    DegradationHead,
+    MaskedLMHead,
+    ReactivityHead,
+    SecondaryStructureHead,
+    SequenceClassificationHead,
+    SequenceDropoutHead,
+    TokenClassificationHead,
 )
-from ...outputs import (
-    DegradationOutput,
-    PairTrackModelOutput,
-    ReactivityOutput,
-    SecondaryStructureOutput,
-    SequenceDropoutOutput,
-    TertiaryStructureOutput,
-)
-from ..helix_prior import HelixPrior, helix_prior
 from .configuration_ribonanzanet import RibonanzaNetConfig
 
 
@@ -300,7 +288,7 @@ class RibonanzaNetPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as the original does: torch's defaults; gates of triangle updates weight 0 and bias 1."""
-        if isinstance(module, RibonanzaNetCorrection):
+        if isinstance(module, Correction):
             init.zeros_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, (nn.Linear, nn.Conv1d, OuterProductMean)):
@@ -322,37 +310,6 @@ class RibonanzaNetPreTrainedModel(PreTrainedModel):
             if module.padding_idx is not None:
                 weight[module.padding_idx] = 0
             init.copy_(module.weight, weight)
-
-    def _run(
-        self,
-        input_ids: Tensor | None,
-        attention_mask: Tensor | None,
-        inputs_embeds: Tensor | None,
-        output_pair_states: bool | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Run the base model below a head and return its `PairTrackModelOutput`.
-
-        Nothing is kept for a backward pass where all weights of the base model are frozen.
-        """
-        has_gradient = inputs_embeds is not None or any(weight.requires_grad for weight in self.model.parameters())
-        with torch.set_grad_enabled(torch.is_grad_enabled() and has_gradient):
-            return self.model(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                inputs_embeds=inputs_embeds,
-                output_pair_states=output_pair_states,
-                return_dict=True,
-                **kwargs,
-            )
-
-    def _nucleotides(self, states: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
-        """Return where nucleotides are, (B, L): not at padding, nor at <bos> and <eos>."""
-        keep = states.new_ones(states.shape[:2], dtype=torch.bool) if attention_mask is None else attention_mask != 0
-        for token in (self.config.bos_token_id, self.config.eos_token_id):
-            if input_ids is not None and token is not None:
-                keep = keep & (input_ids != token)
-        return keep
 
 
 class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
@@ -437,648 +394,55 @@ class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
         )
 
 
-def symmetrise(pair_states: Tensor) -> Tensor:
-    """Return a pair state (B, L, L, C) plus its transpose."""
-    return pair_states + pair_states.transpose(1, 2)
-
-
-def mean_over(states: Tensor, keep: Tensor) -> Tensor:
-    """Return the mean (B, N) of states (B, L, N) over the positions where keep (B, L) is True; 0 without any."""
-    weights = keep.to(states.dtype)[..., None]
-    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-
-def shared_outputs(outputs: Any) -> dict[str, Any]:
-    """Return what each head hands on from the base model's `PairTrackModelOutput`."""
-    return {name: getattr(outputs, name) for name in ("hidden_states", "pair_states", "attentions")}
-
-
-class RibonanzaNetForReactivity(RibonanzaNetPreTrainedModel):
+class RibonanzaNetForReactivity(ReactivityHead, RibonanzaNetPreTrainedModel):
     """RibonanzaNet with a linear head for the chemical reactivity of each nucleotide, one value per channel."""
 
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__(config)
-        self.model = RibonanzaNetModel(config)
-        self.head = nn.Linear(config.hidden_size, len(config.channels))
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        signal_to_noise: Tensor | None = None,
-        output_pair_states: bool | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> ReactivityOutput:
-        """Predict reactivity.
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            inputs_embeds: see `RibonanzaNetModel.forward`.
-            labels: (B, L, channels), measured reactivity; NaN or -100 where not measured. Padding never counts.
-            signal_to_noise: (B, channels) or (B,), of each profile; those under `config.min_signal_to_noise` and
-                those that are NaN don't count in the loss.
-            output_pair_states: see `RibonanzaNetModel.forward`.
-            **kwargs: `num_items_in_batch` is the number of measured values over all accumulated batches, as the Trainer
-                counts them with `DataCollatorForReactivity`; by default the loss is the mean over this batch.
-
-        Returns:
-            `ReactivityOutput`; the loss is the mean absolute error on labels clipped to `config.label_range`.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self._run(input_ids, attention_mask, inputs_embeds, output_pair_states, **kwargs)
-        logits = self.head(outputs.last_hidden_state)
-        loss = None
-        if labels is not None:
-            loss = self._loss(logits, labels, attention_mask, signal_to_noise, num_items)
-        return ReactivityOutput(loss=loss, logits=logits, **shared_outputs(outputs))
-
-    def _loss(
-        self,
-        logits: Tensor,
-        labels: Tensor,
-        attention_mask: Tensor | None,
-        signal_to_noise: Tensor | None,
-        num_items: Tensor | int | None,
-    ) -> Tensor:
-        if labels.shape != logits.shape:
-            raise ValueError(
-                f"labels have shape {tuple(labels.shape)}: {tuple(logits.shape)} is needed, that is a value for each "
-                f"nucleotide and each of the channels {self.config.channels}"
-            )
-        counted = is_measured(labels)
-        if attention_mask is not None:
-            counted = counted & (attention_mask != 0)[..., None]
-        if signal_to_noise is not None:
-            if signal_to_noise.shape not in ((len(labels),), (len(labels), labels.shape[2])):
-                raise ValueError(
-                    f"signal_to_noise has shape {tuple(signal_to_noise.shape)}: ({len(labels)},) or "
-                    f"({len(labels)}, {labels.shape[2]}) is needed, one number for each profile"
-                )
-            per_profile = signal_to_noise if signal_to_noise.dim() == 2 else signal_to_noise[:, None]
-            counted = counted & (per_profile >= self.config.min_signal_to_noise)[:, None, :]
-        if self.config.label_range is not None:
-            labels = labels.clamp(*self.config.label_range)
-        return masked_mae(logits, labels.masked_fill(~counted, torch.nan), num_items)
+    trunk_class = RibonanzaNetModel
 
 
-class RibonanzaNetForDegradation(RibonanzaNetPreTrainedModel):
-    """RibonanzaNet with a linear head for reactivity and degradation rates of each nucleotide.
+class RibonanzaNetForDegradation(DegradationHead, RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a linear head for reactivity and degradation rates of each nucleotide."""
 
-    Source: the original's fine-tune `Deg`; targets of the OpenVaccine competition (Wayment-Steele et al. 2022).
-    """
-
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__(config)
-        self.model = RibonanzaNetModel(config)
-        self.head = nn.Linear(config.hidden_size, len(config.degradation_targets))
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_pair_states: bool | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> DegradationOutput:
-        """Predict degradation.
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            inputs_embeds: see `RibonanzaNetModel.forward`.
-            labels: (B, L, targets), NaN or -100 where not measured. Padding never counts.
-            output_pair_states: see `RibonanzaNetModel.forward`.
-            **kwargs: see `RibonanzaNetForReactivity.forward`.
-
-        Returns:
-            `DegradationOutput`; the loss is `rna_hf.losses.mcrmse`.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self._run(input_ids, attention_mask, inputs_embeds, output_pair_states, **kwargs)
-        logits = self.head(outputs.last_hidden_state)
-        loss = None
-        if labels is not None:
-            loss = mcrmse(logits, ignore_padding(labels, attention_mask, logits.shape), num_items)
-        return DegradationOutput(loss=loss, logits=logits, **shared_outputs(outputs))
+    trunk_class = RibonanzaNetModel
 
 
-class RibonanzaNetForSequenceDropout(RibonanzaNetPreTrainedModel):
-    """RibonanzaNet with a head for the number of reads that a sequence gets with each reagent.
+class RibonanzaNetForSequenceDropout(SequenceDropoutHead, RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a head for the number of reads that a sequence gets with each reagent."""
 
-    A sequence that gets few reads drops out of an experiment. Source: the original's fine-tune `Drop`: exp of the mean
-    over nucleotides of a linear map. Here the mean is over the sequence's own nucleotides, never over padding.
-    """
-
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__(config)
-        self.model = RibonanzaNetModel(config)
-        self.head = nn.Linear(config.hidden_size, len(config.channels))
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_pair_states: bool | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> SequenceDropoutOutput:
-        """Predict read counts.
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            inputs_embeds: see `RibonanzaNetModel.forward`.
-            labels: (B, channels), numbers of reads, 0 or more; NaN or -100 where not counted.
-            output_pair_states: see `RibonanzaNetModel.forward`.
-            **kwargs: see `RibonanzaNetForReactivity.forward`.
-
-        Returns:
-            `SequenceDropoutOutput`; the loss is the mean squared error of log(1 + reads).
-
-        Raises:
-            ValueError: if a label is negative (and not -100).
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self._run(input_ids, attention_mask, inputs_embeds, output_pair_states, **kwargs)
-        nucleotides = self._nucleotides(outputs.last_hidden_state, input_ids, attention_mask)
-        logits = mean_over(self.head(outputs.last_hidden_state), nucleotides)
-        loss = None
-        if labels is not None:
-            counted = is_measured(labels)
-            if (labels[counted] < 0).any():
-                raise ValueError(f"labels hold a negative number of reads ({labels[counted].min().item():g})")
-            # log(1 + exp(logits)), without the overflow.
-            log_labels = torch.where(counted, torch.where(counted, labels.float(), 0.0).log1p(), torch.nan)
-            loss = masked_mse(nn.functional.softplus(logits.float()), log_labels, num_items)
-        return SequenceDropoutOutput(
-            loss=loss, logits=logits, read_counts=logits.float().exp(), **shared_outputs(outputs)
-        )
+    trunk_class = RibonanzaNetModel
 
 
-class RibonanzaNetForSecondaryStructure(RibonanzaNetPreTrainedModel):
-    """RibonanzaNet with a head for the probability that two nucleotides pair, from the symmetrised last pair state.
+class RibonanzaNetForSecondaryStructure(SecondaryStructureHead, RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a head for the probability that two nucleotides pair."""
 
-    Source: the original's fine-tune `SS` (`ct_predictor`). `rna_hf.structure.decode_pairs` makes a structure of it.
-    """
-
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__(config)
-        self.model = RibonanzaNetModel(config)
-        self.dropout = nn.Dropout(config.head_dropout)
-        self.head = nn.Linear(config.pair_hidden_size, 1)
-        if config.predict_reactivity:
-            self.reactivity_head = nn.Linear(config.hidden_size, len(config.channels))
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_pair_states: bool | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> SecondaryStructureOutput:
-        """Predict which nucleotides pair.
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            inputs_embeds: see `RibonanzaNetModel.forward`.
-            labels: (B, L, L), 1 for a pair and 0 for none; NaN or -100 where unknown. Padding never counts.
-            output_pair_states: see `RibonanzaNetModel.forward`.
-            **kwargs: see `RibonanzaNetForReactivity.forward`.
-
-        Returns:
-            `SecondaryStructureOutput`; the loss is the binary cross-entropy over pairs.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self._run(
-            input_ids, attention_mask, inputs_embeds, output_pair_states, output_last_pair_state=True, **kwargs
-        )
-        logits = self.head(self.dropout(symmetrise(outputs.last_pair_state)))[..., 0]
-        loss = None
-        if labels is not None:
-            loss = masked_bce(logits, ignore_padding(labels, attention_mask, logits.shape, 2), num_items)
-        return SecondaryStructureOutput(
-            loss=loss,
-            logits=logits,
-            reactivity=self.reactivity_head(outputs.last_hidden_state) if self.config.predict_reactivity else None,
-            **shared_outputs(outputs),
-        )
+    trunk_class = RibonanzaNetModel
 
 
-# Nucleotides of a stretch that moves together in a sampled structure.
-SAMPLED_STRETCH = 9
-# Part of the predicted scale with which distances are drawn. With more, the best of five samples is worse on held-out
-# chains of the PDB; without any, the samples of an RNA whose helices are certain would be one.
-SAMPLED_SPREAD = 0.3
-# Pairs of nucleotides that the head for distances reads at a time.
-DISTANCE_BLOCK = 2**17
+class RibonanzaNetForTertiaryStructure(TertiaryStructureHead, RibonanzaNetPreTrainedModel):
+    """RibonanzaNet with a head for the position of each nucleotide's atom C1'."""
+
+    trunk_class = RibonanzaNetModel
 
 
-class RibonanzaNetCorrection(nn.Linear):
-    """A linear layer that begins at zero."""
-
-
-class RibonanzaNetDistanceHead(nn.Module):
-    """Corrects the distances, their scales and the handedness that the helices of a structure let expect.
-
-    Its last layers begin at zero: untrained, it leaves what is expected as it is.
-    """
-
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__()
-        self.dropout = nn.Dropout(config.head_dropout)
-        self.dense = nn.Linear(config.pair_hidden_size + 3, config.pair_hidden_size)
-        self.distances = RibonanzaNetCorrection(config.pair_hidden_size, 2)
-        self.turns = RibonanzaNetCorrection(config.hidden_size + 1, 1)
-
-    def forward(self, hidden_states: Tensor, pair_states: Tensor, prior: HelixPrior) -> tuple[Tensor, Tensor, Tensor]:
-        """Return distances (B, L, L) in angstrom, the logarithms of their scales (B, L, L) and the handedness (B, L).
-
-        Args:
-            hidden_states: (B, L, H).
-            pair_states: (B, L, L, C), of the last layer.
-            prior: what is expected.
-        """
-        length = hidden_states.shape[1]
-        features = prior.features().to(pair_states.dtype)
-        step = max(1, DISTANCE_BLOCK // (len(pair_states) * length))
-        blocks = []
-        for start in range(0, length, step):
-            rows = slice(start, start + step)
-            symmetric = pair_states[:, rows] + pair_states[:, :, rows].transpose(1, 2)
-            inner = self.dense(torch.cat([self.dropout(symmetric), features[:, rows]], dim=-1))
-            blocks.append(self.distances(nn.functional.gelu(inner)).float())
-        ratios, log_scales = torch.cat(blocks, dim=1).unbind(-1)
-        turns = self.turns(torch.cat([hidden_states, prior.turns[..., None].to(hidden_states.dtype)], dim=-1))
-        return (
-            prior.distances * ratios.clamp(-4, 4).exp(),
-            (prior.log_scales + log_scales).clamp(-5, 2),
-            (prior.turns.atanh() + turns[..., 0].float()).tanh(),
-        )
-
-
-class RibonanzaNetForTertiaryStructure(RibonanzaNetPreTrainedModel):
-    """RibonanzaNet with a head for the position of each nucleotide's atom C1'.
-
-    `coordinate_head="sequence"` is the original's fine-tune `3D` (`xyz_predictor`), a linear map of the sequence state.
-    With "pair" the model predicts all distances, how sure it is of each, and the handedness along the chain;
-    `rna_hf.layers.distance_geometry` finds the trace that fits them best. It is found in evaluation mode only, since
-    the loss does not need it. The model starts from helices in space: `head` is that of
-    `RibonanzaNetForSecondaryStructure`, whose checkpoints fill it, and the helices of the structure decoded from it say
-    what `distance_head` corrects. Decoding has no gradient, so training for 3D leaves `head` as it is.
-    """
-
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__(config)
-        self.model = RibonanzaNetModel(config)
-        if config.coordinate_head == "pair":
-            self.head = nn.Linear(config.pair_hidden_size, 1)
-            self.distance_head = RibonanzaNetDistanceHead(config)
-        else:
-            self.head = nn.Linear(config.hidden_size, 3)
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_pair_states: bool | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> TertiaryStructureOutput:
-        """Predict coordinates.
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            inputs_embeds: see `RibonanzaNetModel.forward`.
-            labels: (B, L, 3), angstrom; rows of NaN or -100 where not resolved. Padding never counts.
-            output_pair_states: see `RibonanzaNetModel.forward`.
-            **kwargs: see `RibonanzaNetForReactivity.forward`; `num_items_in_batch` counts three for a nucleotide.
-
-        Returns:
-            `TertiaryStructureOutput`; the loss is `rna_hf.losses.coordinate_loss`, with the pair state `distance_loss`.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        reads_pairs = self.config.coordinate_head == "pair"
-        outputs = self._run(
-            input_ids, attention_mask, inputs_embeds, output_pair_states, output_last_pair_state=reads_pairs, **kwargs
-        )
-        states = outputs.last_hidden_state
-        if labels is not None:
-            labels = ignore_padding(labels, attention_mask, (*states.shape[:2], 3))
-        if not reads_pairs:
-            coordinates = self.head(states)
-            loss = None if labels is None else coordinate_loss(coordinates, labels, num_items)
-            return TertiaryStructureOutput(loss=loss, coordinates=coordinates, **shared_outputs(outputs))
-
-        keep = self._nucleotides(states, input_ids, attention_mask)
-        distances, log_scales, turns, bodies = self._predict_distances(outputs, keep)
-        coordinates = None if self.training else self._embed(distances, log_scales, turns, bodies, keep)
-        return TertiaryStructureOutput(
-            loss=None if labels is None else distance_loss(distances, log_scales, turns, labels, num_items),
-            coordinates=coordinates,
-            distances=distances,
-            log_scales=log_scales,
-            turns=turns,
-            **shared_outputs(outputs),
-        )
-
-    @torch.inference_mode()
-    def sample_coordinates(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, num_samples: int = 5, seed: int = 0
-    ) -> Tensor:
-        """Predict several different structures of each RNA.
-
-        The first is the model's prediction. The others differ by what the model is unsure of: with the pair state,
-        other secondary structures are drawn by the probabilities of pairs, and distances around the predicted ones, so
-        that some come out more compact and others more open; without it, dropout stays on. What is drawn depends on the
-        seed and the number of the sample alone, not on the batch.
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            num_samples: S, at least 1.
-            seed: of the draws.
-
-        Returns:
-            (B, S, L, 3), float32, angstrom; 0 at padding.
-
-        Raises:
-            ValueError: if the model is in training mode or `num_samples` is below 1.
-        """
-        if self.training:
-            raise ValueError("sample_coordinates is for a model in evaluation mode: call model.eval() first")
-        if num_samples < 1:
-            raise ValueError(f"num_samples is {num_samples}: at least 1 is needed")
-        reads_pairs = self.config.coordinate_head == "pair"
-        outputs = self._run(input_ids, attention_mask, None, output_last_pair_state=reads_pairs)
-        keep = self._nucleotides(outputs.last_hidden_state, input_ids, attention_mask)
-        samples = torch.zeros(len(keep), num_samples, keep.shape[1], 3, device=keep.device)
-        for number in range(num_samples):
-            if reads_pairs:
-                drawn = seed + number if number else None
-                distances, log_scales, turns, bodies = self._predict_distances(outputs, keep, drawn)
-                if drawn is not None:
-                    distances = self._redraw(distances, log_scales, keep, drawn)
-                samples[:, number] = self._embed(distances, log_scales, turns, bodies, keep)
-            elif number:
-                samples[:, number] = self._predict_with_dropout(input_ids, attention_mask, keep, seed + number)
-            else:
-                samples[:, number] = self.head(outputs.last_hidden_state).float() * keep[..., None]
-        return samples
-
-    def _predict_distances(
-        self, outputs: Any, keep: Tensor, seed: int | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, list[list[tuple[Tensor, Tensor]]]]:
-        """Return what `distance_head` makes of the helices decoded, or with a seed drawn, and these helices."""
-        with torch.no_grad():
-            pair_logits = self.head(symmetrise(outputs.last_pair_state))[..., 0]
-            prior = helix_prior(pair_logits, keep, self.config.decoding, seed)
-        return *self.distance_head(outputs.last_hidden_state, outputs.last_pair_state, prior), prior.bodies
-
-    def _predict_with_dropout(
-        self, input_ids: Tensor, attention_mask: Tensor | None, keep: Tensor, seed: int
-    ) -> Tensor:
-        """Predict RNA by RNA without padding, so that each gets the draws that it would get alone."""
-        visible = torch.ones_like(keep) if attention_mask is None else attention_mask != 0
-        coordinates = torch.zeros(*keep.shape, 3, device=keep.device)
-        self.train()
-        try:
-            for index, own in enumerate(visible):
-                with torch.random.fork_rng([own.device] if own.is_cuda else []):
-                    torch.manual_seed(seed)
-                    coordinates[index, own] = self(input_ids=input_ids[index : index + 1, own]).coordinates[0].float()
-        finally:
-            self.eval()
-        return coordinates * keep[..., None]
-
-    @staticmethod
-    def _redraw(distances: Tensor, log_scales: Tensor, keep: Tensor, seed: int) -> Tensor:
-        """Draw distances (B, L, L) around the predicted ones."""
-        distances = distances.clone()
-        for index, own in enumerate(keep):
-            generator = torch.Generator().manual_seed(seed)
-            # One number makes the whole more compact or more open, and one for each stretch of the chain that stretch.
-            overall = torch.randn((), generator=generator)
-            places = torch.randn(int(own.sum()) + SAMPLED_STRETCH - 1, generator=generator)
-            places = places.unfold(0, SAMPLED_STRETCH, 1).sum(1) / math.sqrt(SAMPLED_STRETCH)
-            draws = (overall + (places[:, None] + places) / 2).flatten().to(distances.device)
-            square = own[:, None] & own
-            distances[index, square] *= (SAMPLED_SPREAD * draws * log_scales[index, square].exp()).clamp(-1, 1).exp()
-        return distances
-
-    @staticmethod
-    def _embed(
-        distances: Tensor,
-        log_scales: Tensor,
-        turns: Tensor,
-        bodies: list[list[tuple[Tensor, Tensor]]],
-        keep: Tensor,
-    ) -> Tensor:
-        """Find each RNA's trace from its own distances; 0 at padding, <bos> and <eos>."""
-        coordinates = distances.new_zeros(*keep.shape, 3)
-        for index, own in enumerate(keep):
-            square = own[:, None] & own
-            length = int(own.sum())
-            own_distances, own_scales = (part[index][square].view(length, length) for part in (distances, log_scales))
-            weights = (own_distances * own_scales.exp()).pow(-2)
-            coordinates[index, own] = embed_distances(own_distances, weights, turns[index, own], bodies[index])
-        return coordinates
-
-
-class _RibonanzaNetForLabels(RibonanzaNetPreTrainedModel):
-    """What the general heads share: `num_labels` values and a loss by `problem_type`.
-
-    Without a problem type in the configuration, it is "regression" for one label and "single_label_classification" for
-    several; it is never guessed from a batch.
-    """
-
-    def __init__(self, config: RibonanzaNetConfig, in_features: int):
-        super().__init__(config)
-        self.num_labels = int(config.num_labels or 1)
-        self.problem_type = problem_type_of(config)
-        self.model = RibonanzaNetModel(config)
-        self.dropout = nn.Dropout(config.head_dropout)
-        self.head = nn.Linear(in_features, self.num_labels)
-        self.post_init()
-
-    def _loss(self, logits: Tensor, labels: Tensor | None, num_items: Tensor | int | None) -> Tensor | None:
-        if labels is None:
-            return None
-        return task_loss(logits, labels, self.problem_type, num_items)
-
-
-class RibonanzaNetForSequenceClassification(_RibonanzaNetForLabels):
+class RibonanzaNetForSequenceClassification(SequenceClassificationHead, RibonanzaNetPreTrainedModel):
     """RibonanzaNet with a head for one set of labels a sequence, from the mean state of its nucleotides."""
 
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__(config, config.hidden_size)
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> SequenceClassifierOutput:
-        """Return logits (B, labels).
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            inputs_embeds: see `RibonanzaNetModel.forward`.
-            labels: (B,) classes, or (B, labels) numbers, by `config.problem_type`; see `rna_hf.losses.task_loss`.
-            **kwargs: see `RibonanzaNetForReactivity.forward`.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self._run(input_ids, attention_mask, inputs_embeds, **kwargs)
-        nucleotides = self._nucleotides(outputs.last_hidden_state, input_ids, attention_mask)
-        logits = self.head(self.dropout(mean_over(outputs.last_hidden_state, nucleotides)))
-        if labels is not None and labels.shape == (len(logits),) and self.num_labels == 1:
-            labels = labels[:, None]
-        return SequenceClassifierOutput(
-            loss=self._loss(logits, labels, num_items),
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+    trunk_class = RibonanzaNetModel
 
 
-class RibonanzaNetForTokenClassification(_RibonanzaNetForLabels):
+class RibonanzaNetForTokenClassification(TokenClassificationHead, RibonanzaNetPreTrainedModel):
     """RibonanzaNet with a head for a set of labels a nucleotide."""
 
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__(config, config.hidden_size)
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> TokenClassifierOutput:
-        """Return logits (B, L, labels).
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            inputs_embeds: see `RibonanzaNetModel.forward`.
-            labels: (B, L) classes, or (B, L, labels) numbers, by `config.problem_type`. Padding never counts.
-            **kwargs: see `RibonanzaNetForReactivity.forward`.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self._run(input_ids, attention_mask, inputs_embeds, **kwargs)
-        logits = self.head(self.dropout(outputs.last_hidden_state))
-        if labels is not None:
-            labels = ignore_padding(labels, attention_mask, logits.shape[: labels.dim()])
-        return TokenClassifierOutput(
-            loss=self._loss(logits, labels, num_items),
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+    trunk_class = RibonanzaNetModel
 
 
-class RibonanzaNetForContactPrediction(_RibonanzaNetForLabels):
+class RibonanzaNetForContactPrediction(ContactPredictionHead, RibonanzaNetPreTrainedModel):
     """RibonanzaNet with a head for a set of labels a pair of nucleotides, such as a contact in 3D or a distance."""
 
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__(config, config.pair_hidden_size)
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> TokenClassifierOutput:
-        """Return logits (B, L, L, labels), symmetric in the two nucleotides.
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            inputs_embeds: see `RibonanzaNetModel.forward`.
-            labels: (B, L, L) classes, or (B, L, L, labels) numbers, by `config.problem_type`. Padding never counts.
-            **kwargs: see `RibonanzaNetForReactivity.forward`.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self._run(input_ids, attention_mask, inputs_embeds, output_last_pair_state=True, **kwargs)
-        logits = self.head(self.dropout(symmetrise(outputs.last_pair_state)))
-        if labels is not None:
-            labels = ignore_padding(labels, attention_mask, logits.shape[: labels.dim()], 2)
-        return TokenClassifierOutput(
-            loss=self._loss(logits, labels, num_items),
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+    trunk_class = RibonanzaNetModel
 
 
-class RibonanzaNetForMaskedLM(RibonanzaNetPreTrainedModel):
+class RibonanzaNetForMaskedLM(MaskedLMHead, RibonanzaNetPreTrainedModel):
     """RibonanzaNet with a head that fills in masked nucleotides."""
 
-    def __init__(self, config: RibonanzaNetConfig):
-        super().__init__(config)
-        self.model = RibonanzaNetModel(config)
-        self.head = nn.Linear(config.hidden_size, config.vocab_size)
-        self.post_init()
-
-    def get_output_embeddings(self) -> nn.Linear:
-        """Return the head, whose rows are the vocabulary's."""
-        return self.head
-
-    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
-        """Replace the head, as `resize_token_embeddings` does."""
-        self.head = new_embeddings
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> MaskedLMOutput:
-        """Return logits (B, L, vocabulary).
-
-        Args:
-            input_ids: see `RibonanzaNetModel.forward`.
-            attention_mask: see `RibonanzaNetModel.forward`.
-            inputs_embeds: see `RibonanzaNetModel.forward`.
-            labels: (B, L), ids of the original letters; -100 where not masked.
-            **kwargs: see `RibonanzaNetForReactivity.forward`.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self._run(input_ids, attention_mask, inputs_embeds, **kwargs)
-        logits = self.head(outputs.last_hidden_state)
-        return MaskedLMOutput(
-            loss=None if labels is None else masked_cross_entropy(logits, labels, num_items),
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+    trunk_class = RibonanzaNetModel

@@ -139,11 +139,11 @@ DEGRADATION_HEADS = tuple(
 )
 HEAD_MODULES: dict[type[RibonanzaNetPreTrainedModel], dict[str, tuple[str, ...]]] = {
     RibonanzaNetModel: {},
-    RibonanzaNetForReactivity: {"head": REACTIVITY_HEADS},
-    RibonanzaNetForDegradation: {"head": DEGRADATION_HEADS},
-    RibonanzaNetForSequenceDropout: {"head": REACTIVITY_HEADS},
-    RibonanzaNetForSecondaryStructure: {"head": ("ss_head.decoder",), "reactivity_head": REACTIVITY_HEADS},
-    RibonanzaNetForTokenClassification: {"head": ("token_head.decoder",)},
+    RibonanzaNetForReactivity: {"reactivity_head": REACTIVITY_HEADS},
+    RibonanzaNetForDegradation: {"degradation_head": DEGRADATION_HEADS},
+    RibonanzaNetForSequenceDropout: {"read_count_head": REACTIVITY_HEADS},
+    RibonanzaNetForSecondaryStructure: {"pair_head": ("ss_head.decoder",), "reactivity_head": REACTIVITY_HEADS},
+    RibonanzaNetForTokenClassification: {"token_classifier": ("token_head.decoder",)},
 }
 
 

@@ -40,6 +40,15 @@ HEADS: dict[str, type[RibonanzaNetPreTrainedModel]] = {
 }
 """The heads that the original has, under the names of `--head`."""
 
+# The same -> the attribute that holds the head in ours.
+HEAD_NAMES = {
+    "reactivity": "reactivity_head",
+    "degradation": "degradation_head",
+    "dropout": "read_count_head",
+    "structure": "pair_head",
+    "3d": "coordinate_head",
+}
+
 # Heads that a fine-tuned original has beside the decoder of the model that it inherits from.
 OWN_PREDICTORS = {"structure": "ct_predictor", "3d": "xyz_predictor"}
 
@@ -146,4 +155,4 @@ def key_table(
     table = {f"model.{ours}": originals for ours, originals in table.items()}
     if head == "structure" and config.predict_reactivity:
         table |= _both("reactivity_head", "decoder")
-    return table | _both("head", predictor or OWN_PREDICTORS.get(head, "decoder"))
+    return table | _both(HEAD_NAMES[head], predictor or OWN_PREDICTORS.get(head, "decoder"))

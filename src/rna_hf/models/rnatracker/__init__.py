@@ -4,8 +4,6 @@ from .modeling_rnatracker import (
     RnaTrackerForSequenceClassification,
     RnaTrackerModel,
     RnaTrackerPreTrainedModel,
-    UnknownNucleotidesWarning,
-    attention_windows,
 )
 
 __all__ = [
@@ -14,6 +12,4 @@ __all__ = [
     "RnaTrackerForSequenceClassification",
     "RnaTrackerModel",
     "RnaTrackerPreTrainedModel",
-    "UnknownNucleotidesWarning",
-    "attention_windows",
 ]

@@ -2,17 +2,20 @@
 
 import dataclasses
 
+import numpy as np
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
 
-from ..loader_file import LoaderFileMixin
+from ..base import RnaConfig
+
+# Values held at the peak of a forward pass, per nucleotide and channel of the convolutions.
+VALUES_PER_CHANNEL = 4.0
 
 # What stands beside the compartments in a row of predictions, or in what its picture is drawn from.
 RESERVED_NAMES = ("id", "sequence", "attention", "windows", "strongest")
 
 
 @strict
-class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
+class RnaTrackerConfig(RnaConfig):
     """Sizes and behaviour of an RNATracker. The sizes are the original's; padding is masked, which it isn't there.
 
     Source: Yan et al. 2019, "Prediction of mRNA subcellular localization using deep recurrent neural networks", in the
@@ -33,6 +36,7 @@ class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
             99.9 % of the attention of a short transcript falls on its padding.
         compartments: names of the places whose shares the localisation head predicts, in order; none of
             `RESERVED_NAMES`.
+        head_dropout: probability of dropout before a head that classifies.
         training_max_length: longest sequence seen in training, nucleotides; used for a warning only.
         pad_token_id: id of padding.
     """
@@ -50,7 +54,6 @@ class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
     hidden_dropout: float | int = 0.25
     mask_padding: bool = True
     compartments: list[str] = dataclasses.field(default_factory=lambda: ["Cytosol", "Insoluble", "Membrane", "Nuclear"])
-    training_max_length: int | None = None
     pad_token_id: int | None = 4
 
     @property
@@ -68,16 +71,62 @@ class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
 
     @property
     def min_sequence_length(self) -> int:
-        """Nucleotides of the shortest sequence that can be read, which gives one pooled position: 45 by default.
-
-        The name `min_length` is taken: transformers refuses to save a configuration with it.
-        """
+        """Nucleotides of the shortest sequence that can be read, which gives one pooled position: 45 by default."""
         return self.window_size
+
+    @property
+    def masks_padding(self) -> bool:
+        """Whether a sequence gives the same output alone, padded and in any batch."""
+        return self.mask_padding
+
+    @property
+    def state_size(self) -> int:
+        """Width of the pooled state: both directions of the recurrent layer."""
+        return 2 * self.gru_hidden_size
 
     @property
     def max_unknown_share(self) -> float:
         """Part of a sequence that may be unknown nucleotides (N) without a warning."""
         return 0.01
+
+    def forward_cost(self, batch: int, length: int, itemsize: int) -> int:
+        """Bytes at the peak of a forward pass; see `RnaConfig.forward_cost`."""
+        return int(batch * length * self.hidden_size * VALUES_PER_CHANNEL * itemsize)
+
+    def attention_windows(
+        self, length: int, padded_length: int | None = None, padding_side: str = "left"
+    ) -> np.ndarray:
+        """Return the stretch of a sequence that each attention weight stands for.
+
+        It is what the convolutions see at that position; the recurrent layer carries more from both sides.
+
+        Args:
+            length: of the sequence as the model read it, nucleotides.
+            padded_length: length of its row of the batch, for a model that reads padding (`mask_padding=False`); by
+                default there is none. Without effect with `mask_padding`.
+            padding_side: "left" or "right", where that padding is.
+
+        Returns:
+            (P, 2), int64: start and end of each window in nucleotides, 0-based, the end not included, cut off at the
+            ends of the sequence; both are the same where a window holds padding only. `attentions[row, :P]` are the
+            weights.
+
+        Raises:
+            ValueError: if the lengths or the side are impossible.
+
+        Example:
+            >>> RnaTrackerConfig().attention_windows(60).tolist()
+            [[0, 45], [9, 54]]
+        """
+        if padding_side not in ("left", "right"):
+            raise ValueError(f"padding_side is {padding_side!r}: choose left or right")
+        if self.mask_padding or padded_length is None:
+            padded_length = length
+        if length < 0 or padded_length < length:
+            raise ValueError(f"a sequence of {length} nucleotides can't be part of a row of {padded_length}")
+        before = padded_length - length if padding_side == "left" else 0
+        starts = np.arange(self.num_positions(padded_length)) * self.window_stride - before
+        return np.stack([starts, starts + self.window_size], axis=1).clip(0, length)
 
     def num_positions(self, length: int) -> int:
         """Return how many pooled positions a sequence of `length` nucleotides has; 0 below `min_sequence_length`."""
@@ -105,8 +154,9 @@ class RnaTrackerConfig(LoaderFileMixin, PreTrainedConfig):
 
     def validate_rates(self) -> None:
         """Refuse probabilities outside of [0, 1)."""
-        if not 0 <= self.hidden_dropout < 1:
-            raise ValueError(f"hidden_dropout is {self.hidden_dropout}: it must be at least 0 and below 1")
+        for name in ("hidden_dropout", "head_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
 
     def validate_compartments(self) -> None:
         """Refuse a distribution over fewer than two places, repeated names, and those of other columns."""

@@ -27,14 +27,19 @@ KEY_TABLE = {
     "model.attention.proj.weight": "attention.attention_w.weight",
     "model.attention.proj.bias": "attention.attention_w.bias",
     "model.attention.score.weight": "attention.attention_w2.weight",
-    "head.weight": "output.weight",
-    "head.bias": "output.bias",
+    "localisation_head.weight": "output.weight",
+    "localisation_head.bias": "output.bias",
     **{
         f"model.{ours}.{name}_l0": f"gru.{name}_l0{direction}"
         for ours, direction in (("forward_gru", ""), ("backward_gru", "_reverse"))
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     },
 }
+
+
+def convert(checkpoint: Path, output: Path, overrides: Mapping[str, Any], **options: Any) -> Path:
+    """Convert a checkpoint; see `RnaTrackerConversion` and `convert_rnatracker`."""
+    return convert_rnatracker(checkpoint, output, overrides, **options)
 
 
 def convert_rnatracker(

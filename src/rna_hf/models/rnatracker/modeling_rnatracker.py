@@ -11,61 +11,18 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
 from transformers.utils.generic import can_return_tuple
 
-from ...losses import masked_kl_divergence, problem_type_of, task_loss
-from ...outputs import LocalisationOutput, PooledModelOutput
+from ...outputs import PooledModelOutput
+from ..base import UnknownNucleotidesWarning
+from ..heads import LocalisationHead, SequenceClassificationHead
 from .configuration_rnatracker import RnaTrackerConfig
 
 NUM_CHANNELS = 4
 """The first ids of the `rnatracker` alphabet are the channels G, A, U and C, the original's order."""
-
-
-class UnknownNucleotidesWarning(UserWarning):
-    """A sequence of a batch has more unknown nucleotides (N) than `config.max_unknown_share`.
-
-    A category of its own, for callers that know the names of the sequences and warn themselves.
-    """
-
-
-def attention_windows(
-    config: RnaTrackerConfig, length: int, padded_length: int | None = None, padding_side: str = "left"
-) -> Tensor:
-    """Return the stretch of a sequence that each of its attention weights stands for.
-
-    It is what the convolutions see at that position; the recurrent layer carries more from both sides.
-
-    Args:
-        config: of the model.
-        length: of the sequence as the model read it, nucleotides.
-        padded_length: length of its row of the batch, for a model that reads padding (`mask_padding=False`); by
-            default there is none. Without effect with `mask_padding`.
-        padding_side: "left" or "right", where that padding is.
-
-    Returns:
-        (P, 2), int64: start and end of each window in nucleotides, 0-based, the end not included, cut off at the ends
-        of the sequence; both are the same where a window holds padding only. `attentions[row, :P]` are the weights.
-
-    Raises:
-        ValueError: if the lengths or the side are impossible.
-
-    Example:
-        >>> attention_windows(RnaTrackerConfig(), 60).tolist()
-        [[0, 45], [9, 54]]
-    """
-    if padding_side not in ("left", "right"):
-        raise ValueError(f"padding_side is {padding_side!r}: choose left or right")
-    if config.mask_padding or padded_length is None:
-        padded_length = length
-    if length < 0 or padded_length < length:
-        raise ValueError(f"a sequence of {length} nucleotides can't be part of a row of {padded_length}")
-    before = padded_length - length if padding_side == "left" else 0
-    starts = torch.arange(config.num_positions(padded_length)) * config.window_stride - before
-    return torch.stack([starts, starts + config.window_size], dim=1).clamp(0, length)
 
 
 def _move_to_front(channels: Tensor, attention_mask: Tensor) -> tuple[Tensor, list[int]]:
@@ -319,91 +276,13 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
         return torch.cat(rows, dim=1).flatten(0, 1)
 
 
-class RnaTrackerForLocalisation(RnaTrackerPreTrainedModel):
+class RnaTrackerForLocalisation(LocalisationHead, RnaTrackerPreTrainedModel):
     """RNATracker with a linear head for the shares of an mRNA that are found in each of several compartments."""
 
-    def __init__(self, config: RnaTrackerConfig):
-        super().__init__(config)
-        self.model = RnaTrackerModel(config)
-        self.head = nn.Linear(2 * config.gru_hidden_size, len(config.compartments))
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> LocalisationOutput:
-        """Predict localisation.
-
-        Args:
-            input_ids: see `RnaTrackerModel.forward`.
-            attention_mask: see `RnaTrackerModel.forward`.
-            inputs_embeds: see `RnaTrackerModel.forward`.
-            labels: (B, compartments), shares that sum to 1, in the order of `config.compartments`; a row with NaN or
-                -100 doesn't count.
-            **kwargs: `output_attentions` and `output_hidden_states` as in `RnaTrackerModel.forward`;
-                `num_items_in_batch` is the number of labels (compartments times labelled rows) over all accumulated
-                batches, as the Trainer counts them; by default the loss is the mean over this batch's labelled rows.
-
-        Returns:
-            `LocalisationOutput`; the loss is `rna_hf.losses.masked_kl_divergence`.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self.model(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
-        logits = self.head(outputs.pooler_output)
-        return LocalisationOutput(
-            loss=None if labels is None else masked_kl_divergence(logits, labels, num_items),
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+    trunk_class = RnaTrackerModel
 
 
-class RnaTrackerForSequenceClassification(RnaTrackerPreTrainedModel):
-    """RNATracker with a head for one set of labels a sequence.
+class RnaTrackerForSequenceClassification(SequenceClassificationHead, RnaTrackerPreTrainedModel):
+    """RNATracker with a head for one set of labels a sequence."""
 
-    Without a problem type in the configuration, it is "regression" for one label and "single_label_classification" for
-    several; it is never guessed from a batch.
-    """
-
-    def __init__(self, config: RnaTrackerConfig):
-        super().__init__(config)
-        self.num_labels = int(config.num_labels or 1)
-        self.problem_type = problem_type_of(config)
-        self.model = RnaTrackerModel(config)
-        self.head = nn.Linear(2 * config.gru_hidden_size, self.num_labels)
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> SequenceClassifierOutput:
-        """Return logits (B, labels).
-
-        Args:
-            input_ids: see `RnaTrackerModel.forward`.
-            attention_mask: see `RnaTrackerModel.forward`.
-            inputs_embeds: see `RnaTrackerModel.forward`.
-            labels: (B,) classes, or (B, labels) numbers, by `config.problem_type`; see `rna_hf.losses.task_loss`.
-            **kwargs: see `RnaTrackerForLocalisation.forward`; `num_items_in_batch` is the number of known labels.
-        """
-        num_items = kwargs.pop("num_items_in_batch", None)
-        outputs = self.model(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
-        logits = self.head(outputs.pooler_output)
-        if labels is not None and labels.shape == (len(logits),) and self.num_labels == 1:
-            labels = labels[:, None]
-        return SequenceClassifierOutput(
-            loss=None if labels is None else task_loss(logits, labels, self.problem_type, num_items),
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+    trunk_class = RnaTrackerModel

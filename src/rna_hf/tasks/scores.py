@@ -1,8 +1,9 @@
-"""Metrics per task; values that were not measured (NaN or -100) are masked in `is_measured`, as in the losses."""
+"""Scores of predictions; values that were not measured (NaN or -100) are masked in `is_measured`, as in the losses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,16 +38,6 @@ def is_measured(labels: np.ndarray) -> np.ndarray:
     """
     labels = np.asarray(labels)
     return np.isfinite(labels) & (labels != IGNORED_LABEL)
-
-
-def without_timings(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return what an evaluation found out about the model, without how long it took, and without epoch and step."""
-    left_out = ("_runtime", "_per_second", "_time")
-    return {
-        name: value
-        for name, value in metrics.items()
-        if name.startswith(("eval_", "test_")) and not name.endswith(left_out)
-    }
 
 
 def average_ranks(values: np.ndarray) -> np.ndarray:
@@ -226,3 +217,117 @@ def reactivity_compute_metrics(
         return channel_metrics(values, labels, channels, clip)
 
     return compute_metrics
+
+
+class BatchMetrics(ABC):
+    """A `compute_metrics` for `TrainingArguments(batch_eval_metrics=True)`: it sees one batch after the other.
+
+    So nothing of the size (RNAs, L, L) is ever gathered.
+    """
+
+    def __init__(self) -> None:
+        self._batches: list[Any] = []
+
+    def __call__(self, prediction: Any, compute_result: bool = False) -> dict[str, float]:
+        """Take in a batch; with `compute_result` return the metrics of all since the last result."""
+        values, labels = (
+            np.asarray((part[0] if isinstance(part, tuple) else part).float().cpu())
+            for part in (prediction.predictions, prediction.label_ids)
+        )
+        self._batches.append(self.reduce(values, labels))
+        if not compute_result:
+            return {}
+        batches, self._batches = self._batches, []
+        return self.compute(batches)
+
+    @abstractmethod
+    def reduce(self, values: np.ndarray, labels: np.ndarray) -> Any:
+        """Return what has to be kept of a batch."""
+
+    @abstractmethod
+    def compute(self, batches: list[Any]) -> dict[str, float]:
+        """Return the metrics by name."""
+
+
+class ChannelMetrics(BatchMetrics):
+    """Errors and correlations of each named channel over all measured values."""
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.channels = self._channels(config)
+        self.clip = self._clip(config)
+
+    def _channels(self, config: Any) -> list[str]:
+        return list(config.channels)
+
+    def _clip(self, config: Any) -> tuple[float, float] | None:
+        return None if config.label_range is None else tuple(config.label_range)
+
+    def reduce(self, values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        size = len(self.channels)
+        return values.reshape(-1, size), labels.reshape(-1, size)
+
+    def compute(self, batches: list[Any]) -> dict[str, float]:
+        values, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
+        return channel_metrics(values[None], labels[None], self.channels, self.clip)
+
+
+class PairMetrics(BatchMetrics):
+    """Precision, recall and F1 of base pairs with a probability over one half, averaged over RNAs.
+
+    An RNA without pairs counts as 1 where none was predicted and as 0 otherwise. Decoding a structure, which costs more
+    and leaves out conflicts, is for `rna_hf.structure`.
+    """
+
+    def __init__(self, config: Any):
+        super().__init__()
+
+    def reduce(self, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        upper = np.triu(np.ones(labels.shape[1:], dtype=bool), 1) & is_measured(labels)
+        predicted, known = (values > 0) & upper, (labels > 0.5) & upper
+        return np.stack([part.sum((1, 2)) for part in (predicted & known, predicted, known)], axis=1)
+
+    def compute(self, batches: list[Any]) -> dict[str, float]:
+        right, predicted, known = np.concatenate(batches).T.astype(np.float64)
+        empty = (predicted == 0) & (known == 0)
+        return {
+            name: float(np.where(empty, 1.0, right / np.maximum(total, 1)).mean())
+            for name, total in (("precision", predicted), ("recall", known), ("f1", (predicted + known) / 2))
+        }
+
+
+class ClassMetrics(BatchMetrics):
+    """Accuracy and macro-averaged F1 of classes; for a regression, Pearson's r and the mean absolute error."""
+
+    def __init__(self, config: Any):
+        from ..losses import problem_type_of
+
+        super().__init__()
+        self.num_labels = config.num_labels
+        self.problem_type = problem_type_of(config)
+
+    def reduce(self, values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.problem_type == "single_label_classification":
+            return values.argmax(-1).ravel(), labels.ravel()
+        return values.reshape(-1, self.num_labels), labels.reshape(-1, self.num_labels)
+
+    def compute(self, batches: list[Any]) -> dict[str, float]:
+        values, labels = (np.concatenate(part).astype(np.float64) for part in zip(*batches, strict=True))
+        if self.problem_type == "regression":
+            known = is_measured(labels)
+            return {
+                "mae": float(np.abs(values[known] - labels[known]).mean()),
+                "pearson": pearson_r(values[known], labels[known]),
+            }
+        if self.problem_type == "multi_label_classification":
+            known = is_measured(labels)
+            predicted, truth = values > 0, labels > 0.5
+            classes = [(predicted[known[:, c], c], truth[known[:, c], c]) for c in range(self.num_labels)]
+            accuracy = float((predicted == truth)[known].mean())
+        else:
+            known = labels != -100
+            predicted, truth = values[known], labels[known]
+            classes = [(predicted == c, truth == c) for c in range(self.num_labels)]
+            accuracy = float((predicted == truth).mean())
+        scores = [2 * (p & t).sum() / max(p.sum() + t.sum(), 1) for p, t in classes if (p | t).any()]
+        return {"accuracy": accuracy, "macro_f1": float(np.mean(scores))}

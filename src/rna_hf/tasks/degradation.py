@@ -1,4 +1,4 @@
-"""`predict degradation`: profiles, and a ranking of the RNAs by the half-life of the whole molecule."""
+"""Degradation of each nucleotide: profiles, and a ranking of the RNAs by the half-life of the whole molecule."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...atomic_files import replacing
-from .base import ProfileTask, Row
+from ..atomic_files import replacing
+from .base import ProfilePrediction, Row, Task, Training
+from .scores import ChannelMetrics, is_measured, pearson_r
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +20,7 @@ RANKING_FILE = "half_life_ranking.csv"
 _RANKING_TARGET = "deg_Mg_pH10"
 
 
-class DegradationTask(ProfileTask):
+class DegradationPrediction(ProfilePrediction):
     """Reactivity and degradation rates of each nucleotide, one column for each of `config.degradation_targets`.
 
     Rates are relative to a reference, as in OpenVaccine: only ratios of them mean something.
@@ -31,20 +32,31 @@ class DegradationTask(ProfileTask):
     by that of the best one under `deg_Mg_pH10`, or the first such target where the model lacks this one.
     """
 
-    name = "degradation"
+    summary = "reactivity and degradation rates of each nucleotide; several RNAs are ranked by half-life"
+    notes = """Rates are relative to a reference, so only ratios mean something; several RNAs are ranked by half-life in
+half_life_ranking.csv."""
     unit = "reactivity and degradation rates relative to a reference, as in OpenVaccine; only ratios mean something"
     plot_file = "degradation.png"
-
-    def auto_class(self) -> Any:
-        from ...auto import AutoModelForDegradation
-
-        return AutoModelForDegradation
 
     def labels(self, config: Any) -> dict[str, str]:
         return {target: target for target in config.degradation_targets}
 
+    def describe(self, rows: list[Row], sequence: str, config: Any) -> dict[str, Any]:
+        """Degradation of each nucleotide, for one sequence or a list of them.
+
+        Returns for each sequence a dict with `sequence` (as given), `degradation` (for each of the model's targets a
+        list of floats as long as the sequence) and `unit`. Rates are relative to a reference: only ratios of them mean
+        something. Opened without a model it uses the bundled checkpoint, offline.
+
+        Example:
+            >>> predict = pipeline("rna-degradation")
+            >>> predict("GGGAAACUCC")["degradation"].keys()
+            dict_keys(['reactivity', 'deg_Mg_pH10', 'deg_pH10', 'deg_Mg_50C', 'deg_50C'])
+        """
+        return {"degradation": {target: rows[0][target].tolist() for target in config.degradation_targets}}
+
     def plot(self, rows: Sequence[Row], config: Any, path: Path, title: str) -> None:
-        from ...plots import plot_heat_map
+        from ..plots import plot_heat_map
 
         plot_heat_map(rows, self.labels(config), path, "reactivity and degradation (relative to a reference)", title)
 
@@ -85,3 +97,41 @@ def _rates(config: Any) -> list[str]:
 
 def _sum_rates(values: "pa.ListScalar") -> float:
     return float(np.maximum(values.values.to_numpy(), 0).sum(dtype=np.float64))
+
+
+class DegradationMetrics(ChannelMetrics):
+    """Those of each target, and the mean of the root mean squared errors over targets (MCRMSE).
+
+    `mcrmse_scored` is over the three targets that the OpenVaccine competition scored, where the model has them.
+    """
+
+    SCORED = ("reactivity", "deg_Mg_pH10", "deg_Mg_50C")
+
+    def _channels(self, config: Any) -> list[str]:
+        return list(config.degradation_targets)
+
+    def _clip(self, config: Any) -> tuple[float, float] | None:
+        return None
+
+    def compute(self, batches: list[Any]) -> dict[str, float]:
+        values, labels = (np.concatenate(part).astype(np.float64) for part in zip(*batches, strict=True))
+        result: dict[str, float] = {}
+        errors = {}
+        for index, name in enumerate(self.channels):
+            known = is_measured(labels[:, index])
+            errors[name] = float(np.sqrt(np.mean((values[known, index] - labels[known, index]) ** 2)))
+            result[f"rmse_{name}"] = errors[name]
+            result[f"pearson_{name}"] = pearson_r(values[known, index], labels[known, index])
+        result["mcrmse"] = float(np.mean(list(errors.values())))
+        if set(self.SCORED) <= set(errors):
+            result["mcrmse_scored"] = float(np.mean([errors[name] for name in self.SCORED]))
+        return result
+
+
+DEGRADATION = Task(
+    name="degradation",
+    head="Degradation",
+    prediction=DegradationPrediction(),
+    training=Training("rna_hf.data.collators:DataCollatorForNucleotides", DegradationMetrics, best="mcrmse"),
+    default_checkpoint="ribonanzanet-mini-degradation",
+)

@@ -1,4 +1,6 @@
-"""`predict localisation`: where in the cell an mRNA is found, and which stretches of it the model looks at."""
+"""Localisation: where in the cell an mRNA is found, and which stretches of it the model looks at."""
+
+from __future__ import annotations
 
 import csv
 import random
@@ -9,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
-from transformers import BatchEncoding
 
-from ...atomic_files import replacing
-from ...models.rnatracker import attention_windows
-from ...motifs import KmerCounts, rank_motifs, shuffle_dinucleotides
-from ...tokenization import encode_bulk
-from .base import Kind, PredictionTask, Row
+from ..atomic_files import replacing
+from ..motifs import KmerCounts, rank_motifs, shuffle_dinucleotides
+from ..options import option
+from .base import Kind, Prediction, Row, Task, Training
+from .scores import BatchMetrics, is_measured, pearson_r
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from torch import Tensor
+    from transformers import BatchEncoding
 
 DEFAULT_WINDOWS = 5
 MAX_WINDOWS = 100
@@ -34,7 +36,7 @@ _ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
-class LocalisationTask(PredictionTask):
+class LocalisationPrediction(Prediction):
     """Share of an mRNA in each compartment of the cell, 0 to 1, one column for each of `config.compartments`.
 
     Each mRNA is read whole and as if it were alone, also by a model that reads padding (`config.mask_padding` off): one
@@ -59,13 +61,30 @@ class LocalisationTask(PredictionTask):
         truncation_side: the tokenizer's: "right" keeps the 5' end of a longer RNA, "left" its 3' end.
     """
 
-    name = "localisation"
+    summary = "share of each mRNA in each compartment of the cell, and the stretches that the model looks at"
+    notes = """Also writes attention_windows.csv, the stretches of each mRNA that the model looks at most (start and end
+are 0-based, the end is not included; of windows that overlap, the strongest), and for several mRNAs motifs.csv: the
+6-mers in more of these windows than in shuffled ones, and than elsewhere in the same mRNAs, with p-values and with
+q-values, which are corrected for the number of 6-mers. A motif should stand out against both. Each mRNA is read whole
+and without padding, whatever the model. The original's weights were trained on mRNAs padded or cut to 4,000 nt, which
+changes what they predict: --fixed-length 4000 does that, on the sides that the checkpoint's tokenizer says."""
     unit = "share of the RNA in each compartment, 0 to 1; they sum to 1"
     plot_file = "localisation.png"
     can_flip = False
 
-    num_windows: int = DEFAULT_WINDOWS
-    fixed_length: int | None = None
+    num_windows: int = option(
+        DEFAULT_WINDOWS,
+        f"rows of each RNA in attention_windows.csv at most, 1 to {MAX_WINDOWS}",
+        flags=["--windows"],
+        metavar="N",
+        for_files=True,
+    )
+    fixed_length: int | None = option(
+        None,
+        "cut each mRNA to N nucleotides and pad it up to them; a model that masks padding cuts only; default: each "
+        "mRNA whole and without padding",
+        metavar="N",
+    )
     padding_side: str = "left"
     truncation_side: str = "right"
 
@@ -77,18 +96,13 @@ class LocalisationTask(PredictionTask):
                 f"fixed_length must be a whole number of nucleotides, 1 or more, got {self.fixed_length!r}"
             )
 
-    def for_checkpoint(self, config: Any, tokenizer: Any) -> "LocalisationTask":
+    def for_checkpoint(self, config: Any, tokenizer: Any) -> LocalisationPrediction:
         if self.fixed_length is not None and self.fixed_length < config.min_sequence_length:
             raise ValueError(
                 f"fixed_length is {self.fixed_length}, too short for this model, which reads "
                 f"{config.min_sequence_length:,} nt or more"
             )
         return replace(self, padding_side=tokenizer.padding_side, truncation_side=tokenizer.truncation_side)
-
-    def auto_class(self) -> Any:
-        from ...auto import AutoModelForLocalisation
-
-        return AutoModelForLocalisation
 
     def columns(self, config: Any) -> dict[str, Kind]:
         return dict.fromkeys(config.compartments, "number")
@@ -98,7 +112,7 @@ class LocalisationTask(PredictionTask):
 
     def explain_length(self, length: int, config: Any) -> str | None:
         shortest = config.min_sequence_length
-        if self.fixed_length is not None and not config.mask_padding:
+        if self.fixed_length is not None and not config.masks_padding:
             # Behind the last window is a rest that the model doesn't see; with padding on the left it is the RNA's end.
             rest = (self.fixed_length - config.window_size) % config.window_stride
             shortest = rest + 1 if self.padding_side == "left" else 1
@@ -114,11 +128,13 @@ class LocalisationTask(PredictionTask):
     def read_length(self, length: int, config: Any) -> int:
         if self.fixed_length is None:
             return length
-        return min(length, self.fixed_length) if config.mask_padding else self.fixed_length
+        return min(length, self.fixed_length) if config.masks_padding else self.fixed_length
 
     def encode(self, tokenizer: Any, sequences: Sequence[str], config: Any) -> BatchEncoding:
         # None is longer than the fixed length, so that a multiple of it is the length itself.
-        pads = self.fixed_length is not None and not config.mask_padding
+        pads = self.fixed_length is not None and not config.masks_padding
+        from ..tokenization import encode_bulk
+
         parts = map(self.part_read, sequences)
         return encode_bulk(tokenizer, parts, pad_to_multiple_of=self.fixed_length if pads else None)
 
@@ -136,6 +152,31 @@ class LocalisationTask(PredictionTask):
         # A row of a batch has as many weights as its longest sequence needs.
         attention = attention[: config.num_positions(self.read_length(len(sequence), config))]
         return [{**dict(zip(config.compartments, shares.tolist(), strict=True)), "attention": attention}]
+
+    def describe(self, rows: list[Row], sequence: str, config: Any) -> dict[str, Any]:
+        """Share of an mRNA in each compartment of the cell, for one sequence or a list of them.
+
+        Returns for each sequence a dict with `sequence` (as given), `localisation` (a float for each of the model's
+        compartments, which sum to 1), `windows`, `attention` and `unit`. `attention` is a weight for each window that
+        the model looks at, which sum to 1; window i begins at nucleotide i * config.window_stride (0-based) of what the
+        model reads and has config.window_size nucleotides. `windows` are those with the most attention that do not
+        overlap, the strongest first: dicts with `rank` (from 1), `start` and `end` (nucleotides, 0-based, the end not
+        included), `sequence`, `weight` and `relative_weight` (1 is the mean of all windows).
+
+        Each mRNA is read whole and without padding. `fixed_length`, an option of a call, cuts and pads it to so many
+        nucleotides as `rna_hf.predict` does; `start` and `end` stay those of the sequence as given.
+
+        Example:
+            >>> predict = pipeline("rna-localisation", model="my-checkpoint")
+            >>> predict("GGGAAACUCC" * 100)["localisation"].keys()
+            dict_keys(['Cytosol', 'Insoluble', 'Membrane', 'Nuclear'])
+        """
+        attention = rows[0]["attention"]
+        return {
+            "localisation": {name: rows[0][name] for name in config.compartments},
+            "windows": self.describe_windows(attention, sequence, config),
+            "attention": attention.tolist(),
+        }
 
     def describe_windows(self, attention: np.ndarray, sequence: str, config: Any) -> list[Row]:
         """Return the windows of an RNA's table, the strongest first, under its columns' names without `id`."""
@@ -162,13 +203,13 @@ class LocalisationTask(PredictionTask):
             included.
         """
         num_read = min(length, self.fixed_length or length)
-        windows = attention_windows(config, num_read, self.fixed_length, self.padding_side).numpy()
+        windows = config.attention_windows(num_read, self.fixed_length, self.padding_side)
         holds = windows[:, 0] < windows[:, 1]
         start = length - num_read if self.truncation_side == "left" else 0
         return attention[holds], windows[holds] + start
 
     def plot(self, rows: Sequence[Row], config: Any, path: Path, title: str) -> None:
-        from ...plots import plot_localisation
+        from ..plots import plot_localisation
 
         drawn = []
         for row in rows:
@@ -181,7 +222,7 @@ class LocalisationTask(PredictionTask):
         has_two = len(list(islice(ids, 2))) == 2
         return [WINDOWS_FILE, MOTIFS_FILE] if has_two else [WINDOWS_FILE]
 
-    def write_files(self, tables: Callable[[], Iterator["pa.Table"]], config: Any, folder: Path) -> None:
+    def write_files(self, tables: Callable[[], Iterator[pa.Table]], config: Any, folder: Path) -> None:
         motifs = _Motifs()
         num_rnas = 0
         with replacing(folder / WINDOWS_FILE) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
@@ -265,7 +306,7 @@ class _Motifs:
         Args:
             sequence: of the RNA.
             windows: (P, 2), all of its windows.
-            chosen: the strongest, from `LocalisationTask.describe_windows`.
+            chosen: the strongest, from `LocalisationPrediction.describe_windows`.
         """
         letters = sequence.upper().replace("T", "U")  # or a shuffle would keep the case of neighbours as well
         places = [(window["start"], window["end"]) for window in chosen]
@@ -282,3 +323,68 @@ class _Motifs:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(map(_as_text, row) for row in zip(*columns.values(), strict=True))
+
+
+class LocalisationMetrics(BatchMetrics):
+    """Pearson's r of predicted and measured shares: of each compartment, and of all values as one list."""
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.compartments = list(config.compartments)
+
+    def reduce(self, values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values = values.astype(np.float64)
+        return np.exp(values - np.logaddexp.reduce(values, axis=-1, keepdims=True)), labels.astype(np.float64)
+
+    def compute(self, batches: list[Any]) -> dict[str, float]:
+        shares, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
+        labelled = is_measured(labels).all(-1)
+        shares, labels = shares[labelled], labels[labelled]
+        result = {"pearson": pearson_r(shares.ravel(), labels.ravel())}
+        for index, name in enumerate(self.compartments):
+            result[f"pearson_{name}"] = pearson_r(shares[:, index], labels[:, index])
+        return result
+
+
+def shares_as_labels(dataset: Any) -> Any:
+    """Divide the numbers of each RNA's compartments by their sum, where that is not 1 already; NaN: not measured.
+
+    Raises:
+        ValueError: labels are no list, one is negative or all are 0.
+    """
+    from datasets import Features, List, Value
+
+    from ..data.collators import SHARES_TOLERANCE
+    from ..data.readers.localisation import to_distribution
+
+    if "labels" not in dataset.column_names:
+        return dataset
+
+    def divide(example: dict[str, Any], index: int) -> dict[str, list[float]]:
+        where = f"row {index + 1}"
+        labels = np.array(example["labels"], dtype=np.float64)
+        if labels.ndim != 1:
+            raise ValueError(f"{where}: labels are {example['labels']}; a number for each compartment is needed")
+        labels[~is_measured(labels)] = np.nan
+        shares = to_distribution(labels.tolist(), where)
+        return {"labels": labels.tolist() if abs(labels.sum() - 1) <= SHARES_TOLERANCE else shares}
+
+    # The type of whole numbers would stay otherwise, as long as the shares are 0 and 1.
+    features = Features(dataset.features | {"labels": List(Value("float32"))})
+    return dataset.map(divide, with_indices=True, features=features, desc="shares")
+
+
+LOCALISATION = Task(
+    name="localisation",
+    head="Localisation",
+    prediction=LocalisationPrediction(),
+    training=Training(
+        "rna_hf.data.collators:DataCollatorForLocalisation",
+        LocalisationMetrics,
+        best="pearson",
+        greater_is_better=True,
+        prepare=shares_as_labels,
+        label_names="compartments",
+    ),
+    default_checkpoint="rnatracker-mini",
+)

@@ -1,4 +1,6 @@
-"""`predict 3d`: positions of the nucleotides."""
+"""Tertiary structure: positions of the nucleotides."""
+
+from __future__ import annotations
 
 import hashlib
 import re
@@ -8,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
-from ...structure import PDB_MAX_RESIDUES, superpose, write_trace, write_viewer
-from .base import Kind, PredictionTask, Row
+from ..options import option
+from ..structure import PDB_MAX_RESIDUES, superpose, write_trace, write_viewer
+from .base import Kind, Prediction, Row, Task, Training
+from .scores import BatchMetrics
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from torch import Tensor
 
 DEFAULT_SAMPLES = 5
 MAX_SAMPLES = 100
@@ -24,7 +28,7 @@ _MAX_STEM_LENGTH = 150
 
 
 @dataclass(frozen=True)
-class TertiaryStructureTask(PredictionTask):
+class TertiaryStructurePrediction(Prediction):
     """Position of each nucleotide's atom C1', in several samples: a row each with `sample` (from 1), `x`, `y` and `z`.
 
     Sample 1 is the model's plain prediction. Also writes for each RNA `<id>_<sample>.cif` and a page `<id>.html` that
@@ -35,12 +39,14 @@ class TertiaryStructureTask(PredictionTask):
         pdb: write `<id>_<sample>.pdb` as well.
     """
 
-    name = "3d"
+    summary = "position of each nucleotide in several samples"
     unit = "angstrom"
     can_flip = False
 
-    num_samples: int = DEFAULT_SAMPLES
-    pdb: bool = False
+    num_samples: int = option(
+        DEFAULT_SAMPLES, f"structures for each RNA, 1 to {MAX_SAMPLES}", flags=["--samples"], metavar="N"
+    )
+    pdb: bool = option(False, "write PDB files beside the mmCIF files", for_files=True)
 
     def __post_init__(self) -> None:
         is_whole = isinstance(self.num_samples, int) and not isinstance(self.num_samples, bool)
@@ -51,18 +57,13 @@ class TertiaryStructureTask(PredictionTask):
     def rows_per_sequence(self) -> int:
         return self.num_samples
 
-    def auto_class(self) -> Any:
-        from ...auto import AutoModelForTertiaryStructure
-
-        return AutoModelForTertiaryStructure
-
     def columns(self, config: Any) -> dict[str, Kind]:
         return {"sample": "index", "x": "numbers", "y": "numbers", "z": "numbers"}
 
     def explain_length(self, length: int, config: Any) -> str | None:
         if self.pdb and length > PDB_MAX_RESIDUES:
             return f"{length:,} nt do not fit into a PDB file, which holds {PDB_MAX_RESIDUES:,}; leave out --pdb"
-        return None
+        return super().explain_length(length, config)
 
     def forward(self, model: Any, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         return model.sample_coordinates(input_ids, attention_mask=attention_mask, num_samples=self.num_samples)
@@ -78,6 +79,22 @@ class TertiaryStructureTask(PredictionTask):
             for number, sample in enumerate(values, start=1)
         ]
 
+    def describe(self, rows: list[Row], sequence: str, config: Any) -> dict[str, Any]:
+        """Position of each nucleotide's atom C1', for one sequence or a list of them.
+
+        Returns for each sequence a dict with `sequence` (as given), `coordinates` (a list for each sample, the plain
+        prediction first, of `[x, y, z]` of each nucleotide, in a frame of no meaning) and `unit` (angstrom).
+        `num_samples`, 1 to 100 and 5 by default, is an option of a call. Opened without a model it uses the bundled
+        checkpoint, offline.
+
+        Example:
+            >>> predict = pipeline("rna-tertiary-structure")
+            >>> len(predict("GGGAAACUCC", num_samples=2)["coordinates"])
+            2
+        """
+        traces = [zip(*(row[axis].tolist() for axis in ("x", "y", "z")), strict=True) for row in rows]
+        return {"coordinates": [[list(position) for position in trace] for trace in traces]}
+
     def file_names(self, ids: Iterable[str], config: Any) -> list[str]:
         names = []
         for stem in map(file_stem, ids):
@@ -85,7 +102,7 @@ class TertiaryStructureTask(PredictionTask):
             names.append(f"{stem}.html")
         return names
 
-    def write_files(self, tables: Callable[[], Iterator["pa.Table"]], config: Any, folder: Path) -> None:
+    def write_files(self, tables: Callable[[], Iterator[pa.Table]], config: Any, folder: Path) -> None:
         for table in tables():
             for start in range(0, table.num_rows, self.num_samples):
                 rows = table.slice(start, self.num_samples)
@@ -116,3 +133,39 @@ def file_stem(identifier: str) -> str:
         return stem
     digest = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{stem}-{digest[:8]}"
+
+
+class CoordinateMetrics(BatchMetrics):
+    """TM-score and root mean squared deviation after superposition, averaged over chains."""
+
+    def __init__(self, config: Any):
+        super().__init__()
+
+    def reduce(self, values: np.ndarray, labels: np.ndarray) -> list[tuple[float, float]]:
+        from ..structure.coordinates import rmsd, tm_score
+
+        scores = []
+        for model, native in zip(values, labels):
+            resolved = ~(np.isnan(native).any(1) | (native == -100).all(1))
+            if resolved.sum() >= 3:
+                scores.append((tm_score(model[resolved], native[resolved]), rmsd(model[resolved], native[resolved])))
+        return scores
+
+    def compute(self, batches: list[Any]) -> dict[str, float]:
+        scores = np.array([score for batch in batches for score in batch]).reshape(-1, 2)
+        return {"tm_score": float(scores[:, 0].mean()), "rmsd": float(scores[:, 1].mean())}
+
+
+TERTIARY_STRUCTURE = Task(
+    name="3d",
+    head="TertiaryStructure",
+    prediction=TertiaryStructurePrediction(),
+    training=Training(
+        "rna_hf.data.collators:DataCollatorForCoordinates",
+        CoordinateMetrics,
+        best="tm_score",
+        greater_is_better=True,
+        columns=("sequence", "coordinates"),
+    ),
+    default_checkpoint="ribonanzanet-mini-3d",
+)

@@ -1,0 +1,72 @@
+"""The contract between an architecture and everything that runs it.
+
+The engine, the pipelines and the trainer know nothing of an architecture but what its `RnaConfig` states, and what the
+shared heads (`heads.py`) need of its base model.
+"""
+
+from abc import abstractmethod
+
+from transformers import PreTrainedConfig
+
+from .loader_file import LoaderFileMixin
+
+
+class UnknownNucleotidesWarning(UserWarning):
+    """A sequence of a batch has more unknown nucleotides (N) than `config.max_unknown_share`.
+
+    A category of its own, for callers that know the names of the sequences and warn themselves.
+    """
+
+
+class RnaConfig(LoaderFileMixin, PreTrainedConfig):
+    """What the configuration of each architecture states.
+
+    Args:
+        head_dropout: probability of dropout before a head that classifies or reads the pair state.
+        training_max_length: longest sequence seen in training, nucleotides; used for a warning only.
+        bos_token_id: id at the start of a sequence; None: not added.
+        eos_token_id: id at the end of a sequence; None: not added.
+    """
+
+    head_dropout: float | int = 0.0
+    training_max_length: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
+
+    @property
+    def min_sequence_length(self) -> int:
+        """Nucleotides of the shortest sequence that can be read.
+
+        The name `min_length` is taken: transformers refuses to save a configuration with it.
+        """
+        return 1
+
+    @property
+    def masks_padding(self) -> bool:
+        """Whether a sequence gives the same output alone, padded and in any batch."""
+        return True
+
+    @property
+    def max_unknown_share(self) -> float:
+        """Part of a sequence, 0 to 1, that may be unknown nucleotides (N) without a warning."""
+        return 1.0
+
+    @property
+    def state_size(self) -> int:
+        """Width of `last_hidden_state` and of a sequence's pooled state, which the shared heads read."""
+        return int(self.hidden_size)
+
+    @abstractmethod
+    def forward_cost(self, batch: int, length: int, itemsize: int) -> int:
+        """State the memory of a forward pass without gradients at its peak, on a CPU, weights left out.
+
+        `python -m benchmarks.speed.forward_cost` compares it with what is measured.
+
+        Args:
+            batch: number of sequences.
+            length: of each, padding included, in nucleotides.
+            itemsize: bytes of a value: 4 for float32, 2 for bfloat16 and float16.
+
+        Returns:
+            Bytes.
+        """

@@ -1,0 +1,50 @@
+"""The options of a run of predictions, whatever the task; those of a task are in `rna_hf.tasks`."""
+
+from dataclasses import dataclass
+
+from ..data.run_folder import FORMATS
+from ..options import check_choices, option
+
+DTYPES = ("float32", "bfloat16", "float16")
+DEFAULT_BATCH_TOKENS = 2048
+DEFAULT_PLOT_ROWS = 10
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options that every task has; arguments of `rna_hf.predict` and flags of `rna-hf predict`.
+
+    Attributes:
+        flip_average: average with the prediction for the reversed sequence, as the RibonanzaNet authors do.
+        format: `parquet`, `csv` or `jsonl`.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...
+        dtype: `float32`, `bfloat16` or `float16`.
+        batch_tokens: nucleotides in a batch, padding included, fewer beyond 256 nt where a model's memory grows with
+            the square of the length. A longer sequence runs alone.
+        skip_invalid: leave out sequences that cannot be predicted instead of stopping before the first prediction.
+        overwrite: replace what an earlier, different run left in the output folder.
+        plot_rows: number of RNAs in the picture; 0 for none.
+    """
+
+    flip_average: bool = option(False, "average with the prediction for the reversed sequence (2 x slower)")
+    format: str = option("parquet", "of the file of predictions", choices=FORMATS)
+    device: str = option("auto", "cpu, cuda, cuda:1, ..., or auto for a GPU if there is one")
+    dtype: str = option("float32", "of the model's numbers", choices=DTYPES)
+    batch_tokens: int = option(
+        DEFAULT_BATCH_TOKENS,
+        "nucleotides in a batch, padding included, fewer beyond 256 nt where a model has states for pairs; more is "
+        "faster on a GPU and takes more memory",
+        metavar="N",
+    )
+    skip_invalid: bool = option(False, "leave out sequences that cannot be predicted, and list them in DIR/skipped.tsv")
+    overwrite: bool = option(False, "replace what another run left in DIR")
+    plot_rows: int = option(
+        DEFAULT_PLOT_ROWS, "RNAs in the picture, 0 for none", flags=["--plot"], metavar="N", for_files=True
+    )
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if isinstance(self.batch_tokens, bool) or not isinstance(self.batch_tokens, int) or self.batch_tokens < 1:
+            raise ValueError(f"batch_tokens must be a whole number of at least 1, got {self.batch_tokens!r}")
+        if self.plot_rows < 0:
+            raise ValueError(f"plot_rows must be 0 or more, got {self.plot_rows}")
