@@ -6,7 +6,7 @@ DEMO_OUTPUT ?= demo_output
 UPSTREAM_CACHE ?= .cache
 PYTEST_ARGS ?=
 ACCURACY_ARGS ?=
-# Trainings for comparison, which are measured if they are there; see examples/README.md: a structure model without tRNAs
+# Trainings for comparison, which are measured if they are there; see recipes/README.md: a structure model without tRNAs
 # and 5S rRNAs, and a 3D model that reads the sequence state alone.
 HELD_OUT ?= runs/structure-without-trna-5s
 SEQUENCE_HEAD ?= runs/3d-sequence
@@ -82,13 +82,13 @@ parity: $(VENV)/.installed-dev  ## Measure the distance to the original implemen
 accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models again
 	$(BIN)/python benchmarks/reactivity_accuracy.py $(ACCURACY_ARGS)
 	$(BIN)/python benchmarks/degradation_accuracy.py --model ribonanzanet-mini-degradation
-	$(BIN)/python examples/ribonanzanet_mini/task_tables.py structure
+	$(BIN)/python -m recipes.ribonanzanet_mini.task_tables structure
 	$(BIN)/python benchmarks/structure_accuracy.py --model ribonanzanet-mini-structure --family-limit 150 \
 	  $(if $(wildcard $(HELD_OUT)/model.safetensors),--held-out tRNA=$(HELD_OUT) --held-out 5s=$(HELD_OUT))
-	$(BIN)/python examples/ribonanzanet_mini/task_tables.py 3d
+	$(BIN)/python -m recipes.ribonanzanet_mini.task_tables 3d
 	$(BIN)/python benchmarks/tertiary_accuracy.py --model ribonanzanet-mini-3d \
 	  $(if $(wildcard $(SEQUENCE_HEAD)/model.safetensors),--model $(SEQUENCE_HEAD))
-	$(BIN)/python benchmarks/localisation_accuracy.py --model rnatracker-mini --recipe examples/rnatracker_mini/folds.yaml \
+	$(BIN)/python benchmarks/localisation_accuracy.py --model rnatracker-mini --recipe recipes/rnatracker_mini/folds.yaml \
 	  --original ../shared/data/rnatracker_weights/epoch100.pt
 
 # The peer lives in an environment of its own and is no dependency of ours.
@@ -115,4 +115,4 @@ import-time: $(VENV)/.installed-dev  ## Measure what `import rna_hf` costs on to
 
 clean:  ## Remove what was built, but not the environment
 	rm -rf build dist $(DEMO_OUTPUT) .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
-	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks recipes -name __pycache__ -type d -prune -exec rm -rf {} +

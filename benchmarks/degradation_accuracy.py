@@ -20,18 +20,18 @@ from typing import Any
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "ribonanzanet_mini")]
+sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
 from bootstrap import RESAMPLES, interval  # noqa: E402
 from reporting import headline, write_report  # noqa: E402
-from shared_data import (  # noqa: E402
-    DEFAULT_DATA,
+
+from recipes.places import DEFAULT_DATA  # noqa: E402
+from recipes.ribonanzanet_mini.shared_data import (  # noqa: E402
     FILES,
     TEST_FILES,
     find_near_tests,
     load_test_sequences,
     read_columns,
 )
-
 from rna_hf.checkpoints import find_checkpoint  # noqa: E402
 
 RESULT = REPOSITORY / "benchmarks" / "results" / "degradation_accuracy.json"

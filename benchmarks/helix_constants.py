@@ -1,7 +1,7 @@
 """Fit the constants of helices in space to training chains again: `python benchmarks/helix_constants.py`.
 
 It prints each as it stands in the code and as it is fitted, and what else the comments beside them say. The chains are
-the training chains of `examples/ribonanzanet_mini/task_tables.py 3d`; their structures are ViennaRNA's.
+the training chains of `python -m recipes.ribonanzanet_mini.task_tables 3d`; their structures are ViennaRNA's.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 `benchmarks/results/localisation_accuracy.json` and a table beside it, `.md`.
 
 - `test`: area under the ROC curve of the predicted share of the nucleus. The baselines learn from the very RNAs that
-  the shipped checkpoint was trained and selected on, `training_tables` of `examples/rnatracker_mini`. Intervals are
+  the shipped checkpoint was trained and selected on, `training_tables` of `recipes.rnatracker_mini`. Intervals are
   95 % percentile bootstrap intervals over RNAs, the same resamples for all. The original's trained weights read what
   they were trained to read: 4,000 nt, padded on the left; they may have seen some of these RNAs in training.
 - `rnalight`, `multilabel`, `mrnaloc`: Pearson's r of predicted and true share of each compartment, over the RNAs of a
@@ -27,12 +27,15 @@ from typing import Any
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "rnatracker_mini")]
+sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
 from bootstrap import RESAMPLES, interval  # noqa: E402
 from localisation_baselines import BASELINES, REFERENCE  # noqa: E402
-from localisation_tables import (  # noqa: E402
+from reporting import headline, write_report  # noqa: E402
+
+import rna_hf  # noqa: E402
+from recipes.places import DEFAULT_DATA  # noqa: E402
+from recipes.rnatracker_mini.localisation_tables import (  # noqa: E402
     COMPARTMENTS,
-    DEFAULT_DATA,
     FOLDS,
     VALIDATION_PART,
     hold_out,
@@ -41,9 +44,6 @@ from localisation_tables import (  # noqa: E402
     with_folds,
     write_table,
 )
-from reporting import headline, write_report  # noqa: E402
-
-import rna_hf  # noqa: E402
 from rna_hf.checkpoints import find_checkpoint  # noqa: E402
 
 RESULT = REPOSITORY / "benchmarks" / "results" / "localisation_accuracy.json"

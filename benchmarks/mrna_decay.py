@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "ribonanzanet_mini")]
+sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
 from bootstrap import RESAMPLES  # noqa: E402
 from reporting import write_report  # noqa: E402
-from shared_data import DEFAULT_DATA  # noqa: E402
 
+from recipes.places import DEFAULT_DATA  # noqa: E402
 from rna_hf.checkpoints import find_checkpoint  # noqa: E402
 
 RESULT = REPOSITORY / "benchmarks" / "results" / "mrna_decay.json"

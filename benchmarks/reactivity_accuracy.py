@@ -34,11 +34,12 @@ from typing import Any
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "ribonanzanet_mini")]
+sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
 
-import measured_data  # noqa: E402
 import reactivity_baselines as baselines  # noqa: E402
 
+from recipes.places import DEFAULT_DATA  # noqa: E402
+from recipes.ribonanzanet_mini import measured_data  # noqa: E402
 from rna_hf.data.splits import read_manifest  # noqa: E402
 from rna_hf.training.metrics import average_ranks, evaluate, is_measured, select_channels  # noqa: E402
 
@@ -324,9 +325,7 @@ def print_validation(profiles: Sequence[Any]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description="Accuracy of a reactivity checkpoint beside three baselines.")
-    parser.add_argument(
-        "--data", type=Path, default=measured_data.DEFAULT_DATA, metavar="DIR", help="shared data folder"
-    )
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help="shared data folder")
     parser.add_argument("--model", type=Path, action="append", metavar="FOLDER", help="checkpoint; may be repeated")
     parser.add_argument("--seeds", type=Path, nargs="+", default=[], metavar="FOLDER", help="same recipe, other seeds")
     parser.add_argument("--baselines-only", action="store_true", help="no model")

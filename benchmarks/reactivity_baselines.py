@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from folding import fold
+
+from recipes.ribonanzanet_mini.folding import fold
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "vienna"
 LETTERS = "ACGU"

@@ -1,6 +1,6 @@
 """Accuracy of predicted base pairs beside ViennaRNA, in one command::
 
-    python examples/ribonanzanet_mini/task_tables.py structure
+    python -m recipes.ribonanzanet_mini.task_tables structure
     python benchmarks/structure_accuracy.py --model MODEL
 
 It writes `benchmarks/results/structure_accuracy.json` and a table beside it, `.md`. Of each test set only RNAs count
@@ -42,16 +42,16 @@ import numpy as np
 from transformers import AutoConfig
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "ribonanzanet_mini")]
+sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
 
 from bootstrap import RESAMPLES, mean_interval  # noqa: E402
 from reporting import headline, write_report  # noqa: E402
-from shared_data import DEFAULT_DATA  # noqa: E402
 from structure_baselines import METHODS, ViennaStructures  # noqa: E402
-from structure_families import closest_families, find_alike  # noqa: E402
 from structure_sets import KnownRna, Pairs, canonical, read_archiveii, read_pdb, read_table  # noqa: E402
-from task_tables import HIDDEN_FAMILIES  # noqa: E402
 
+from recipes.places import DEFAULT_DATA  # noqa: E402
+from recipes.ribonanzanet_mini.structure_families import closest_families, find_alike  # noqa: E402
+from recipes.ribonanzanet_mini.task_tables import HIDDEN_FAMILIES  # noqa: E402
 from rna_hf.checkpoints import find_checkpoint  # noqa: E402
 from rna_hf.data.cluster_split import report_leakage  # noqa: E402
 from rna_hf.prediction import make_batches  # noqa: E402

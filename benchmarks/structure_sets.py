@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "examples" / "ribonanzanet_mini"))
+sys.path.insert(0, str(REPOSITORY))
 
-from shared_data import TEST_FILES, read_columns  # noqa: E402
-
+from recipes.ribonanzanet_mini.shared_data import TEST_FILES, read_columns  # noqa: E402
 from rna_hf.data.splits import normalise_sequence  # noqa: E402
 from rna_hf.structure import parse_dotbracket  # noqa: E402
 
@@ -41,7 +40,9 @@ def read_table(path: Path) -> list[KnownRna]:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; write it with examples/ribonanzanet_mini/task_tables.py structure")
+        raise FileNotFoundError(
+            f"{path} not found; write it with python -m recipes.ribonanzanet_mini.task_tables structure"
+        )
     rows = pq.read_table(path, columns=["sequence", "pairs"]).to_pylist()
     return [KnownRna(row["sequence"], [(i, j) for i, j in row["pairs"]]) for row in rows]
 

@@ -1,6 +1,6 @@
 """Accuracy of predicted C1' traces beside three baselines, in one command::
 
-    python examples/ribonanzanet_mini/task_tables.py structure 3d
+    python -m recipes.ribonanzanet_mini.task_tables structure 3d
     python benchmarks/tertiary_accuracy.py --model MODEL
 
 It writes `benchmarks/results/tertiary_accuracy.json` and a table beside it, `.md`. Two sets and their longer RNAs:
@@ -65,7 +65,7 @@ def read_chains(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; write it with examples/ribonanzanet_mini/task_tables.py 3d")
+        raise FileNotFoundError(f"{path} not found; write it with python -m recipes.ribonanzanet_mini.task_tables 3d")
     rows = []
     for row in pq.read_table(path).to_pylist():
         natives = np.array(row["conformations"] if "conformations" in row else [row["coordinates"]], dtype=np.float64)
@@ -78,7 +78,9 @@ def find_known_structures(rows: Sequence[Mapping[str, Any]], table: Path) -> lis
     import pyarrow.parquet as pq
 
     if not table.is_file():
-        raise FileNotFoundError(f"{table} not found; write it with examples/ribonanzanet_mini/task_tables.py structure")
+        raise FileNotFoundError(
+            f"{table} not found; write it with python -m recipes.ribonanzanet_mini.task_tables structure"
+        )
     known = pq.read_table(table, columns=["sequence"])["sequence"].to_pylist()
     leakage = report_leakage(known, [row["sequence"] for row in rows])
     similar = {*leakage.exact.tolist(), *leakage.near.tolist()}

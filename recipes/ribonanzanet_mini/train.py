@@ -1,6 +1,6 @@
 """Train `ribonanzanet-mini`: first to fold, then on measured profiles. One resumable command::
 
-    PYTHONPATH=src python examples/ribonanzanet_mini/train.py --data ../shared/data --output runs/ribonanzanet_mini
+    python -m recipes.ribonanzanet_mini.train --data ../shared/data --output runs/ribonanzanet_mini
 
 Stages: (1) fold: pairing probabilities of ViennaRNA on generated and natural sequences, short ones first, and known
 secondary structures; (2) profiles: measured 2A3, DMS and 1M7, beside more folding; (3) long: the same with longer
@@ -23,10 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from batches import PAD_ID, PAIR_SOURCES, TRAINING_CHANNELS, Batch, Stage, TrainingBatches, encode
-from known_structures import KnownStructure, load_known_structures
-from measured_data import Profile, load_measured, manifest_sources, split
-from shared_data import DEFAULT_DATA, REPOSITORY
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -34,6 +30,11 @@ from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RnaTokenizerFa
 from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
 from rna_hf.training.metrics import evaluate
+
+from ..places import DEFAULT_DATA, REPOSITORY
+from .batches import PAD_ID, PAIR_SOURCES, TRAINING_CHANNELS, Batch, Stage, TrainingBatches, encode
+from .known_structures import KnownStructure, load_known_structures
+from .measured_data import Profile, load_measured, manifest_sources, split
 
 SHIPPED_CHANNELS = ["2A3", "DMS"]
 CONFIG = {

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from folding import fold
-from known_structures import KnownStructure
-from measured_data import CHANNELS, Profile
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from rna_hf.tokenization.alphabets import RIBONANZANET, byte_to_id_table
+
+from .folding import fold
+from .known_structures import KnownStructure
+from .measured_data import CHANNELS, Profile
 
 TRAINING_CHANNELS = (*CHANNELS, "unpaired_viennarna")
 """What the model predicts while it trains; the shipped checkpoint keeps the first two."""

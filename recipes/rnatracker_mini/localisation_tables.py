@@ -1,4 +1,4 @@
-"""Tables for `rna-hf finetune` from the shared data folder: `python localisation_tables.py --output .cache/tables`.
+"""Tables for `rna-hf finetune` from the shared data folder: `python -m recipes.rnatracker_mini.localisation_tables`.
 
 Writes `localisation_train.parquet`, `_validation`, `_test` and `_mrna`, of RNAlight's human transcripts: training and
 validation are parts of the source's training lncRNAs, `test` its test lncRNAs, `mrna` its test mRNAs. A training RNA
@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from rna_hf.data.cluster_split import cluster_by_similarity
 from rna_hf.data.splits import ManifestSource, check_leakage, normalise_sequence
 
-DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+from ..places import DEFAULT_DATA
+
 LNCRNA_FILE = "loc_rnalight/lncrna_nuc_cyto.csv.gz"
 MRNA_FILE = "loc_rnalight/mrna_nuc_cyto.csv.gz"
 MULTILABEL_FILE = "loc_lncrna_multilabel/lncrna.csv.gz"

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from shared_data import DEFAULT_DATA, FILES, STRUCTURE_TESTS, find_near_tests, load_test_sequences, read_columns
 
 from rna_hf.data.splits import is_exact_duplicate, normalise_sequence
+
+from ..places import DEFAULT_DATA
+from .shared_data import FILES, STRUCTURE_TESTS, find_near_tests, load_test_sequences, read_columns
 
 
 @dataclass(frozen=True, slots=True)

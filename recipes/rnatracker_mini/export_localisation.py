@@ -1,6 +1,6 @@
 """Turn a finished run of `localisation.yaml` into a checkpoint that ships, with the manifest of what it learnt from::
 
-    python examples/rnatracker_mini/export_localisation.py runs/localisation \\
+    python -m recipes.rnatracker_mini.export_localisation runs/localisation \\
         --output src/rna_hf/checkpoints/rnatracker-mini
 """
 
@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from localisation_tables import describe_sources
 from transformers import AutoTokenizer
 
 from rna_hf import AutoModelForLocalisation
 from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
 from rna_hf.training.run_record import kept_step
+
+from .localisation_tables import describe_sources
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """Turn a finished `rna-hf finetune` run into a checkpoint that ships, with the manifest of what it learnt from::
 
-    python examples/ribonanzanet_mini/export_fine_tune.py structure runs/structure \\
+    python -m recipes.ribonanzanet_mini.export_fine_tune structure runs/structure \\
         --output src/rna_hf/checkpoints/ribonanzanet-mini-structure
 """
 
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from task_tables import TABLES, describe_sources
 from transformers import AutoTokenizer
 
 import rna_hf
@@ -22,6 +21,8 @@ from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
 from rna_hf.training.run_record import RECORD_FILE, kept_step
 from rna_hf.training.tasks import TASKS
+
+from .task_tables import TABLES, describe_sources
 
 
 def main(argv: Sequence[str] | None = None) -> int:

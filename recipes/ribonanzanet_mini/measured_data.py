@@ -3,7 +3,7 @@
 Everything is rebuilt from the project's shared data folder, the same way in the training, in the benchmark (whose
 baselines learn from the same profiles) and in the leakage test. Run it to print what is selected and what is dropped::
 
-    PYTHONPATH=src python examples/ribonanzanet_mini/measured_data.py --data ../shared/data
+    python -m recipes.ribonanzanet_mini.measured_data --data ../shared/data
 """
 
 from __future__ import annotations
@@ -17,43 +17,20 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from known_structures import KnownStructure, load_known_structures, select_known_structures
-from shared_data import (
-    DEFAULT_DATA,
+
+from rna_hf.data.splits import ManifestSource, cluster_sequences, is_near_duplicate, normalise_sequence
+
+from ..places import DEFAULT_DATA
+from .known_structures import KnownStructure, load_known_structures, select_known_structures
+from .shared_data import (
     FILES,
     REACTIVITY_TESTS,
-    REPOSITORY,
     RULES,
-    STRUCTURE_TESTS,
     TEST_FILES,
     find_near_tests,
     load_test_sequences,
     read_columns,
 )
-
-from rna_hf.data.splits import ManifestSource, cluster_sequences, is_near_duplicate, normalise_sequence
-
-__all__ = [
-    "CHANNELS",
-    "DEFAULT_DATA",
-    "FILES",
-    "REACTIVITY_TESTS",
-    "REPOSITORY",
-    "STRUCTURE_TESTS",
-    "KnownStructure",
-    "Profile",
-    "Selection",
-    "load_known_structures",
-    "load_measured",
-    "load_natural",
-    "load_pk90",
-    "load_test60",
-    "load_test_sequences",
-    "manifest_sources",
-    "rebuild_sequences",
-    "select_measured",
-    "split",
-]
 
 # The two SHAPE reagents of other laboratories and years have their own channels: same chemistry, other scale.
 CHANNELS = ("2A3", "DMS", "1M7", "1M7_openvaccine")

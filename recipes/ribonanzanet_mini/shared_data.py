@@ -11,9 +11,6 @@ import numpy as np
 
 from rna_hf.data.splits import is_near_duplicate, normalise_sequence
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-DEFAULT_DATA = REPOSITORY.parent / "shared" / "data"
-
 FILES = {
     "lib15k": ("ribonanza_15k/lib15k.parquet",),
     "pk50": ("ribonanza_openknot/pk50.parquet", "ribonanza_pk50_replicates/pk50_replicates.parquet"),

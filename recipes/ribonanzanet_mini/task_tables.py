@@ -1,4 +1,4 @@
-"""Tables for `rna-hf finetune` from the shared data folder: `python task_tables.py --output .cache/tables`.
+"""Tables for `rna-hf finetune` from the shared data folder: `python -m recipes.ribonanzanet_mini.task_tables`.
 
 Writes for each task `TASK_train.parquet`, without what is in or near a test set, and `TASK_test.parquet`; for
 `structure` and `3d` also `TASK_validation.parquet`:
@@ -25,14 +25,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from known_structures import select_known_structures
-from shared_data import DEFAULT_DATA, FILES, RULES, TEST_FILES, find_near_tests, load_test_sequences, read_columns
-from structure_families import closest_families, find_alike
 
 from rna_hf import RibonanzaNetConfig
 from rna_hf.data.cluster_split import cluster_by_similarity, report_leakage
 from rna_hf.data.splits import ManifestSource, normalise_sequence
 from rna_hf.structure import parse_dotbracket
+
+from ..places import DEFAULT_DATA
+from .known_structures import select_known_structures
+from .shared_data import FILES, RULES, TEST_FILES, find_near_tests, load_test_sequences, read_columns
+from .structure_families import closest_families, find_alike
 
 TARGETS = RibonanzaNetConfig().degradation_targets
 
