@@ -9,11 +9,11 @@ import torch
 
 pytest.importorskip("sklearn", reason="the baselines need scikit-learn")
 
-import localisation_accuracy as accuracy
-import localisation_baselines as baselines
-import localisation_speed as speed
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.accuracy import localisation as accuracy
+from benchmarks.accuracy import localisation_baselines as baselines
+from benchmarks.speed import rnatracker as speed
 from recipes.rnatracker_mini import localisation_tables as tables
 from rna_hf import RnaTokenizerFast, RnaTrackerConfig, RnaTrackerForLocalisation, convert_rnatracker
 

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from benchmarks.accuracy import reactivity as benchmark
+from benchmarks.accuracy import reactivity_baselines as baselines
 from rna_hf.training.metrics import evaluate
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 CHANNELS = ("2A3", "DMS")
-
-
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import reactivity_accuracy
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return reactivity_accuracy
 
 
 def _profiles(number: int = 40) -> list[SimpleNamespace]:
@@ -39,7 +29,7 @@ def _profiles(number: int = 40) -> list[SimpleNamespace]:
     return result
 
 
-def test_sums_give_the_metrics_and_intervals_hold_them(benchmark: ModuleType) -> None:
+def test_sums_give_the_metrics_and_intervals_hold_them() -> None:
     profiles = _profiles()
     generator = np.random.default_rng(1)
     good = [np.nan_to_num(p.reactivity) + generator.normal(0, 0.2, p.reactivity.shape) for p in profiles]
@@ -65,19 +55,19 @@ def test_sums_give_the_metrics_and_intervals_hold_them(benchmark: ModuleType) ->
     assert interval["high"] - interval["low"] == pytest.approx(width, rel=0.3)
 
 
-def test_length_bins_cover_each_rna_once(benchmark: ModuleType) -> None:
+def test_length_bins_cover_each_rna_once() -> None:
     profiles = _profiles(120)
     constant = [np.random.default_rng(2).random(p.reactivity.shape) for p in profiles]
     parts = benchmark.by_length({"any": constant}, profiles, ("pearson",))
     assert sum(part["2A3"]["rnas"] for part in parts) == len(profiles)
 
 
-def test_letter_baseline_learns_the_letters(benchmark: ModuleType) -> None:
-    predict = benchmark.baselines.fit_letter_mean(_profiles(200), "2A3")
+def test_letter_baseline_learns_the_letters() -> None:
+    predict = baselines.fit_letter_mean(_profiles(200), "2A3")
     assert predict(["ACGU"])[0] == pytest.approx([0.72, 0.35, 0.5, 0.42], abs=0.04)
 
 
-def test_linear_and_trees_use_pairing(benchmark: ModuleType, tmp_path: Path) -> None:
+def test_linear_and_trees_use_pairing(tmp_path: Path) -> None:
     pytest.importorskip("RNA")
     pytest.importorskip("sklearn")
     baselines = benchmark.baselines
@@ -96,8 +86,8 @@ def test_linear_and_trees_use_pairing(benchmark: ModuleType, tmp_path: Path) -> 
     assert np.array_equal(trees, again)
 
 
-def test_window_features_are_aligned(benchmark: ModuleType) -> None:
-    features = benchmark.baselines.window_features("ACGUA", np.arange(5) / 10).reshape(5, 13, 5)
+def test_window_features_are_aligned() -> None:
+    features = baselines.window_features("ACGUA", np.arange(5) / 10).reshape(5, 13, 5)
     for position in range(5):
         for offset in range(-6, 7):
             other = position + offset

@@ -12,12 +12,11 @@ import torch
 
 pytest.importorskip("RNA", reason="the baselines fold with ViennaRNA: pip install 'rna-hf[structure]'")
 
-import structure_accuracy as benchmark
-from bootstrap import mean_interval
-from structure_accuracy import Decoding
-from structure_baselines import ViennaStructures
-from structure_sets import WATSON_CRICK_OR_WOBBLE, KnownRna, canonical, read_pdb
-
+from benchmarks.accuracy import structure as benchmark
+from benchmarks.accuracy.structure import Decoding
+from benchmarks.common.bootstrap import mean_interval
+from benchmarks.common.structure_sets import WATSON_CRICK_OR_WOBBLE, KnownRna, canonical, read_pdb
+from benchmarks.common.vienna import ViennaStructures
 from recipes.ribonanzanet_mini.structure_families import abstract_shape, closest_families, find_alike, near_shapes
 from recipes.ribonanzanet_mini.task_tables import without_hidden_families
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForSecondaryStructure, RnaTokenizerFast

@@ -11,10 +11,9 @@ import torch
 
 pytest.importorskip("RNA", reason="a baseline folds with ViennaRNA: pip install 'rna-hf[structure]'")
 
-import helix_constants
-import tertiary_accuracy as benchmark
-import tertiary_baselines as baselines
-
+from benchmarks.accuracy import helix_constants
+from benchmarks.accuracy import tertiary as benchmark
+from benchmarks.accuracy import tertiary_baselines as baselines
 from recipes.ribonanzanet_mini import task_tables
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForTertiaryStructure, RnaTokenizerFast
 from rna_hf.data.cluster_split import report_leakage

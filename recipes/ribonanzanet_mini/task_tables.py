@@ -42,7 +42,7 @@ TARGETS = RibonanzaNetConfig().degradation_targets
 NUM_VALIDATION = 300
 
 # Families that the training table leaves out by words, but of which it keeps members that are unlike ArchiveII's: many
-# of its RNAs have their shape and length, as benchmarks/structure_accuracy.py counts.
+# of its RNAs have their shape and length, as benchmarks.accuracy.structure counts.
 HIDDEN_FAMILIES = ("tRNA", "5s")
 
 # Chains for training in 3D: released before the first CASP15 target, with at least so many nucleotides, and with at

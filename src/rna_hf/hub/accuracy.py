@@ -1,6 +1,6 @@
 """What the repository measured, laid out for cards and README.md.
 
-`benchmarks/reactivity_accuracy.py` writes scores, and the tables are made here. The benchmarks of the other tasks write
+`benchmarks.accuracy.reactivity` writes scores, and the tables are made here. The benchmarks of the other tasks write
 their tables themselves, as `.md` beside the `.json`, which names the headline figures.
 """
 
@@ -41,7 +41,7 @@ class Score:
 
 
 def read_scores(path: Path) -> list[Score]:
-    """Read the file that `benchmarks/reactivity_accuracy.py` writes.
+    """Read the file that `benchmarks.accuracy.reactivity` writes.
 
     Args:
         path: the file.
@@ -156,7 +156,7 @@ def check_weights(path: Path, checkpoint: Checkpoint) -> None:
     if digest != measured:
         raise ValueError(
             f"{path.name} holds scores of weights {measured[:12]}, but {checkpoint.name} has {digest[:12]}: "
-            f"run `benchmarks/{path.stem}.py`, then `make cards`"
+            f"run `python -m benchmarks.accuracy.{path.stem.removesuffix('_accuracy')}`, then `make cards`"
         )
 
 

@@ -234,7 +234,7 @@ def generate(root: Path) -> dict[Path, str]:
     for checkpoint in checkpoints:
         facts = load_facts(checkpoint.name, root)
         names.update(_names(facts))
-        path = root / RESULTS_FOLDER / f"{facts['benchmark']}.json"
+        path = root / RESULTS_FOLDER / f"{facts['benchmark']}_accuracy.json"
         check_weights(path, checkpoint)
         headlines[checkpoint.name] = measured_figures(path, checkpoint.name)
         text = measured_text(path, checkpoint.name, _names(facts))

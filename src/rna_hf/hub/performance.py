@@ -1,4 +1,4 @@
-"""The README's part on speed and memory, from the files that the programs in `benchmarks/` write."""
+"""The README's part on speed and memory, from the files that the programs in `benchmarks/speed` write."""
 
 from __future__ import annotations
 

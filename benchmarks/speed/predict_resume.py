@@ -1,6 +1,6 @@
 """What `rna-hf predict` promises for long files, tried on the bundled checkpoint::
 
-    python benchmarks/predict_resume.py --rows 5000 --memory-rows 1000 20000
+    python -m benchmarks.speed.predict_resume --rows 5000 --memory-rows 1000 20000
 
 1. A run that is killed (SIGKILL) at random moments and started again ends with the rows of an undisturbed run.
 2. Its peak memory does not grow with the file: the peaks at two numbers of rows, and their ratio.
@@ -22,16 +22,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from benchmarks.common.made_up_rnas import write_fasta
+from benchmarks.common.processes import peak_memory
+
 COMMAND = [sys.executable, "-c", "from rna_hf.cli.main import run; raise SystemExit(run())", "predict", "reactivity"]
-
-
-def write_fasta(path: Path, rows: int, lengths: tuple[int, int], seed: int = 0) -> None:
-    """Write random RNAs."""
-    rng = random.Random(seed)
-    with path.open("w") as file:
-        for row in range(rows):
-            sequence = "".join(rng.choices("ACGU", k=rng.randint(*lengths)))
-            file.write(f">rna{row}\n{sequence}\n")
 
 
 def start(fasta: Path, output: Path) -> subprocess.Popen:
@@ -46,7 +40,7 @@ def finish(process: subprocess.Popen) -> int:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the prediction failed with status {status}")
-    return usage.ru_maxrss // 1024
+    return peak_memory(usage) // 2**20
 
 
 def try_kills(folder: Path, rows: int, kills: int, lengths: tuple[int, int]) -> dict[str, object]:

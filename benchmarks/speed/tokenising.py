@@ -4,7 +4,7 @@ All of them make one padded batch of int64 tensors with a token before and after
 tokenizer runs in a fresh process of an environment of its own (`python -m pip install multimolecule`), on the same
 sequences. It is timed twice, with and without padding and tensors, and the ratio is to the faster of the two.
 
-Run it from a checkout: python benchmarks/tokenising.py [--peer-python PATH] [--output FILE.json]
+Run it from a checkout: python -m benchmarks.speed.tokenising [--peer-python PATH] [--output FILE.json]
 """
 
 import argparse

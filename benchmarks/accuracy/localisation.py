@@ -1,6 +1,6 @@
 """Accuracy of localisation: nucleus against cytoplasm on RNAlight's tests, and five folds of three data sets.
 
-`python benchmarks/localisation_accuracy.py --model MODEL --original FILE.pt --recipe RECIPE.yaml` writes
+`python -m benchmarks.accuracy.localisation --model MODEL --original FILE.pt --recipe RECIPE.yaml` writes
 `benchmarks/results/localisation_accuracy.json` and a table beside it, `.md`.
 
 - `test`: area under the ROC curve of the predicted share of the nucleus. The baselines learn from the very RNAs that
@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import sys
@@ -26,15 +25,12 @@ from typing import Any
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
-from bootstrap import RESAMPLES, interval  # noqa: E402
-from localisation_baselines import BASELINES, REFERENCE  # noqa: E402
-from reporting import headline, write_report  # noqa: E402
-
-import rna_hf  # noqa: E402
-from recipes.places import DEFAULT_DATA  # noqa: E402
-from recipes.rnatracker_mini.localisation_tables import (  # noqa: E402
+import rna_hf
+from benchmarks.common.bootstrap import interval, resample_weights
+from benchmarks.common.places import RESULTS
+from benchmarks.common.reporting import headline, table_lines, weights_digests, with_interval, write_report
+from recipes.places import DEFAULT_DATA
+from recipes.rnatracker_mini.localisation_tables import (
     COMPARTMENTS,
     FOLDS,
     VALIDATION_PART,
@@ -44,9 +40,11 @@ from recipes.rnatracker_mini.localisation_tables import (  # noqa: E402
     with_folds,
     write_table,
 )
-from rna_hf.checkpoints import find_checkpoint  # noqa: E402
+from rna_hf.checkpoints import find_checkpoint
 
-RESULT = REPOSITORY / "benchmarks" / "results" / "localisation_accuracy.json"
+from .localisation_baselines import BASELINES, REFERENCE
+
+RESULT = RESULTS / "localisation_accuracy.json"
 ORIGINAL = "original weights (CeFra-seq)"
 TRAINED = "RNATracker, trained on the other folds"
 TESTS = {"test": "rnalight_lncrna", "mrna": "rnalight_mrna"}
@@ -97,9 +95,7 @@ def area_under_curve(scores: np.ndarray, is_positive: np.ndarray) -> np.ndarray:
         scores: (N,).
         is_positive: (N,) booleans, of both kinds.
     """
-    count = len(scores)
-    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    weights = np.concatenate([np.ones((1, count)), draws])
+    weights = resample_weights(len(scores))
     positive, negative = scores[is_positive, None], scores[None, ~is_positive]
     wins = (positive > negative) + 0.5 * (positive == negative)
     of_positive, of_negative = weights[:, is_positive], weights[:, ~is_positive]
@@ -247,32 +243,25 @@ def headlines(tests: Mapping[str, Any], reference: str) -> list[dict[str, Any]]:
 
 def markdown(report: Mapping[str, Any]) -> str:
     """Render the report's tables."""
-
-    def cell(entry: Mapping[str, float] | None, sign: str = "") -> str:
-        if entry is None:
-            return ""
-        return "{:{s}.3f} ({:{s}.3f} to {:{s}.3f})".format(*(entry[key] for key in ("value", "low", "high")), s=sign)
-
     parts = []
     for name in TESTS.values() if "test" in report else ():
         test = report["test"][name]
         lines = [f"{TITLES[name]}, {test['nuclear']} nuclear and {test['rnas'] - test['nuclear']} cytoplasmic:", ""]
-        lines += [f"| | AUC | minus {REFERENCE} |", "| --- | ---: | ---: |"]
-        lines += [
-            f"| {who} | {cell(entry)} | {cell(test['differences'].get(who), '+')} |"
-            for who, entry in test["auc"].items()
-        ]
-        parts.append("\n".join(lines))
+        rows = []
+        for who, entry in test["auc"].items():
+            difference = test["differences"].get(who)
+            rows.append([who, with_interval(entry), with_interval(difference, "+.3f") if difference else ""])
+        parts.append("\n".join([*lines, *table_lines(["AUC", f"minus {REFERENCE}"], rows)]))
     for name, compartments in COMPARTMENTS.items():
         if name not in report:
             continue
         columns = [*compartments, "overall"]
         lines = [f"{TITLES[name]}, {report[name]['rnas']} RNAs, Pearson r over {FOLDS} folds (standard deviation):", ""]
-        lines += ["| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+        rows = []
         for who, found in report[name]["pearson"].items():
             cells = [f"{found[c]['mean']:.3f} ({found[c]['sd']:.3f})" if c in found else "" for c in columns]
-            lines.append(f"| {who} | " + " | ".join(cells) + " |")
-        parts.append("\n".join(lines))
+            rows.append([who, *cells])
+        parts.append("\n".join([*lines, *table_lines(columns, rows)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -323,16 +312,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "test" in arguments.parts:
             test = measure_tests(arguments.data, models | ({ORIGINAL: [original]} if original else {}))
             reference = next(iter(models), None)
-            digests = {
-                folder.name: hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-                for folders in models.values()
-                for folder in folders
-            }
             add_to_report(
                 arguments.output,
                 {
                     "reference": reference,
-                    "weights_sha256": digests,
+                    "weights_sha256": weights_digests(folder for folders in models.values() for folder in folders),
                     "headlines": headlines(test, reference) if reference else [],
                     "test": test,
                 },

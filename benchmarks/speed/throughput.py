@@ -1,6 +1,6 @@
 """How fast `rna-hf predict` goes through a long file, how much memory it takes, and who takes the time::
 
-    python benchmarks/throughput.py --count 20000
+    python -m benchmarks.speed.throughput --count 20000
 
 Runs the command once, in a fresh process, on random RNAs of 60 to 300 nt, with the bundled model. The command is as it
 is installed, but for clocks around its steps; further options, such as `--device cuda`, are handed on to it.
@@ -27,7 +27,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from predict_resume import write_fasta
+from benchmarks.common.made_up_rnas import write_fasta
+from benchmarks.common.places import REPOSITORY
+from benchmarks.common.processes import peak_memory
 
 LENGTHS = (60, 300)
 # What the command has imported when it begins to read.
@@ -55,7 +57,8 @@ def measure(count: int, lengths: tuple[int, int] = LENGTHS, options: list[str] |
         write_fasta(fasta, count, lengths)
         num_letters = sum(len(line) - 1 for line in fasta.read_text().splitlines(True) if not line.startswith(">"))
         imports_mb, _ = _run_process([sys.executable, "-c", IMPORTS])
-        command = [sys.executable, __file__, "--inside", str(report), str(fasta), "--output", str(folder / "out")]
+        command = [sys.executable, "-m", "benchmarks.speed.throughput", "--inside", str(report), str(fasta)]
+        command += ["--output", str(folder / "out")]
         peak_mb, command_s = _run_process([*command, *(options or [])])
         found = json.loads(report.read_text())
     return {
@@ -76,15 +79,14 @@ def measure(count: int, lengths: tuple[int, int] = LENGTHS, options: list[str] |
 def _run_process(command: list[str]) -> tuple[float, float]:
     """Run a process of its own; return its peak resident memory in MB and its time in seconds."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert process.stderr is not None
     message = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     if status:
         raise RuntimeError(f"{' '.join(command)} failed with status {status}: {message[-2000:]}")
-    # Linux counts in KiB, macOS in bytes.
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6, seconds
+    return peak_memory(usage) / 1e6, seconds
 
 
 def run_inside(report: Path, arguments: list[str]) -> int:

@@ -1,7 +1,7 @@
 """Whether a degradation checkpoint ranks whole mRNAs by how fast they decay, far beyond the lengths of its training.
 
-`python benchmarks/mrna_decay.py --model MODEL` writes `benchmarks/results/mrna_decay.json` and a table beside it,
-`.md`. The mRNAs are those of the OpenVaccine project with a measured rate of decay, 504 to 1,588 nt; training RNAs have
+`python -m benchmarks.accuracy.mrna_decay --model MODEL` writes `benchmarks/results/mrna_decay.json` and a table, `.md`.
+The mRNAs are those of the OpenVaccine project with a measured rate of decay, 504 to 1,588 nt; training RNAs have
 107. A score sums over the nucleotides between the two ends of the measurement (RT-PCR), where one cut is enough. Beside
 the model's rate of degradation stand the number of these nucleotides, and ViennaRNA's number of unpaired ones.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,15 +18,14 @@ from typing import Any
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
-from bootstrap import RESAMPLES  # noqa: E402
-from reporting import write_report  # noqa: E402
+from benchmarks.common.bootstrap import RESAMPLES
+from benchmarks.common.places import RESULTS
+from benchmarks.common.reporting import table_lines, weights_digests, with_interval, write_report
+from benchmarks.common.vienna import unpaired_probabilities
+from recipes.places import DEFAULT_DATA
+from rna_hf.checkpoints import find_checkpoint
 
-from recipes.places import DEFAULT_DATA  # noqa: E402
-from rna_hf.checkpoints import find_checkpoint  # noqa: E402
-
-RESULT = REPOSITORY / "benchmarks" / "results" / "mrna_decay.json"
+RESULT = RESULTS / "mrna_decay.json"
 FILE = "openvaccine/mrna_233x_kdeg.csv.gz"
 # The rate that fits the conditions of the measurement best: magnesium, pH 10, 24 degrees Celsius.
 TARGET = "deg_Mg_pH10"
@@ -47,17 +45,6 @@ def load(data_dir: Path) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def unpaired(sequence: str) -> np.ndarray:
-    """Return ViennaRNA's probability that each nucleotide is unpaired, (L,)."""
-    import RNA
-
-    compound = RNA.fold_compound(sequence)
-    compound.exp_params_rescale(compound.mfe()[1])  # or the partition function of a long RNA leaves double range
-    compound.pf()
-    pairs = np.array(compound.bpp())[1:, 1:]
-    return 1 - pairs.sum(0) - pairs.sum(1)
 
 
 def degradation(folder: Path, sequences: Sequence[str]) -> list[np.ndarray]:
@@ -95,12 +82,9 @@ def markdown(report: dict[str, Any]) -> str:
     """Render the report's table."""
     groups = list(report["groups"])
     lines = ["Spearman's correlation with the measured rate of decay (95 % bootstrap interval):", ""]
-    lines.append("| | " + " | ".join(f"{name}, {report['groups'][name]} mRNAs" for name in groups) + " |")
-    lines.append("| --- |" + " ---: |" * len(groups))
-    for name, entry in report["spearman"].items():
-        cells = ["{value:.3f} ({low:.3f} to {high:.3f})".format(**entry[group]) for group in groups]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    heads = [f"{name}, {count} mRNAs" for name, count in report["groups"].items()]
+    rows = [[name, *(with_interval(entry[group]) for group in groups)] for name, entry in report["spearman"].items()]
+    return "\n".join([*lines, *table_lines(heads, rows)]) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = find_checkpoint(arguments.model)
     profiles = {
         folder.name: degradation(folder, [mrna["sequence"] for mrna in mrnas]),
-        "unpaired nucleotides (ViennaRNA)": [unpaired(mrna["sequence"]) for mrna in mrnas],
+        "unpaired nucleotides (ViennaRNA)": [unpaired_probabilities(mrna["sequence"]) for mrna in mrnas],
         "nucleotides": [np.ones(len(mrna["sequence"])) for mrna in mrnas],
     }
     rates = np.array([mrna["rate"] for mrna in mrnas])
@@ -125,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     members |= {str(name): kinds == name for name, count in zip(names, counts) if count >= SMALLEST_GROUP}
     report: dict[str, Any] = {
         "reference": folder.name,
-        "weights_sha256": {folder.name: hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()},
+        "weights_sha256": weights_digests([folder]),
         "groups": {name: int(chosen.sum()) for name, chosen in members.items()},
         "spearman": {},
     }

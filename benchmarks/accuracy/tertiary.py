@@ -1,7 +1,7 @@
 """Accuracy of predicted C1' traces beside three baselines, in one command::
 
     python -m recipes.ribonanzanet_mini.task_tables structure 3d
-    python benchmarks/tertiary_accuracy.py --model MODEL
+    python -m benchmarks.accuracy.tertiary --model MODEL
 
 It writes `benchmarks/results/tertiary_accuracy.json` and a table beside it, `.md`. Two sets and their longer RNAs:
 
@@ -21,8 +21,6 @@ learn from the training chains; see `tertiary_baselines.py`.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import importlib.util
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -31,19 +29,17 @@ from typing import Any
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+from benchmarks.common.bootstrap import SETTINGS, mean_interval
+from benchmarks.common.places import RESULTS, TABLES
+from benchmarks.common.reporting import headline, table_lines, weights_digests, with_interval, write_report
+from benchmarks.common.task_tables import find_similar, read_rows
+from benchmarks.common.vienna import require_vienna
+from rna_hf.checkpoints import find_checkpoint
+from rna_hf.structure import lddt, rmsd, tm_score
 
-import tertiary_baselines as baselines  # noqa: E402
-from bootstrap import RESAMPLES, mean_interval  # noqa: E402
-from reporting import headline, write_report  # noqa: E402
+from . import tertiary_baselines as baselines
 
-from rna_hf.checkpoints import find_checkpoint  # noqa: E402
-from rna_hf.data.cluster_split import report_leakage  # noqa: E402
-from rna_hf.structure import lddt, rmsd, tm_score  # noqa: E402
-
-TABLES = REPOSITORY / ".cache" / "tables"
-OUTPUT = REPOSITORY / "benchmarks" / "results" / "tertiary_accuracy.json"
+OUTPUT = RESULTS / "tertiary_accuracy.json"
 # Of each test set, the least length of the RNAs that count, in nucleotides.
 SUBSETS = {"casp15": (1, 60), "validation": (20, 60)}
 # Whether more is better.
@@ -62,12 +58,8 @@ def read_chains(path: Path) -> list[dict[str, Any]]:
     Returns:
         Rows with `id`, `sequence` and `natives` (C, L, 3).
     """
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found; write it with python -m recipes.ribonanzanet_mini.task_tables 3d")
     rows = []
-    for row in pq.read_table(path).to_pylist():
+    for row in read_rows(path):
         natives = np.array(row["conformations"] if "conformations" in row else [row["coordinates"]], dtype=np.float64)
         rows.append({"id": row["id"], "sequence": row["sequence"], "natives": natives})
     return rows
@@ -75,15 +67,8 @@ def read_chains(path: Path) -> list[dict[str, Any]]:
 
 def find_known_structures(rows: Sequence[Mapping[str, Any]], table: Path) -> list[bool]:
     """Tell for each RNA whether it is similar to one of the training table of secondary structures."""
-    import pyarrow.parquet as pq
-
-    if not table.is_file():
-        raise FileNotFoundError(
-            f"{table} not found; write it with python -m recipes.ribonanzanet_mini.task_tables structure"
-        )
-    known = pq.read_table(table, columns=["sequence"])["sequence"].to_pylist()
-    leakage = report_leakage(known, [row["sequence"] for row in rows])
-    similar = {*leakage.exact.tolist(), *leakage.near.tolist()}
+    known = [row["sequence"] for row in read_rows(table, ["sequence"])]
+    similar = find_similar(known, [row["sequence"] for row in rows])
     return [index in similar for index in range(len(rows))]
 
 
@@ -187,39 +172,28 @@ def summarise(
 def markdown(report: Mapping[str, Any]) -> str:
     """Render the report's tables."""
 
-    def cells(entry: Mapping[str, Any], sign: str = "") -> str:
-        shown = []
-        for metric in METRICS:
-            digits = 1 if metric == "rmsd" else 3
-            for pick in PICKS:
-                value, low, high = (
-                    f"{entry[metric][pick][part]:{sign}.{digits}f}" for part in ("value", "low", "high")
-                )
-                shown.append(f"{value} ({low} to {high})")
-        return " | ".join(shown)
+    def cells(entry: Mapping[str, Any], sign: str = "") -> list[str]:
+        forms = {metric: f"{sign}.{1 if metric == 'rmsd' else 3}f" for metric in METRICS}
+        return [with_interval(entry[metric][pick], form) for metric, form in forms.items() for pick in PICKS]
 
     heads = [f"{METRIC_NAMES[metric]}, {pick}" for metric in METRICS for pick in PICKS]
     lines = [f"Means over RNAs; `best` is the best of {report['settings']['samples']} samples by that score.", ""]
     for name, entry in report["tests"].items():
         known = f"{entry['known_structure']} similar to one of known secondary structure in training"
-        lines += [f"### {name} ({entry['rnas']} RNAs, {known})", "", "| | " + " | ".join(heads) + " |"]
-        lines.append("| --- |" + " ---: |" * len(heads))
-        lines += [f"| {predictor} | {cells(values)} |" for predictor, values in entry["metrics"].items()]
-        lines += [
-            f"| {report['reference']} minus {other} | {cells(values, '+')} |"
+        rows = [[predictor, *cells(values)] for predictor, values in entry["metrics"].items()]
+        rows += [
+            [f"{report['reference']} minus {other}", *cells(values, "+")]
             for other, values in entry.get("differences", {}).items()
         ]
-        lines.append("")
+        lines += [f"### {name} ({entry['rnas']} RNAs, {known})", "", *table_lines(heads, rows), ""]
     predictors = list(next(iter(report["rnas"].values()))["scores"])
     lines += ["### TM-score of each RNA, best sample", ""]
     lines += ["An asterisk marks those similar to an RNA of known secondary structure in training.", ""]
-    lines += ["| | nt | " + " | ".join(predictors) + " |"]
-    lines.append("| --- | ---: |" + " ---: |" * len(predictors))
+    rows = []
     for identifier, entry in report["rnas"].items():
-        values = " | ".join(f"{entry['scores'][name]['tm_score']['best']:.3f}" for name in predictors)
-        mark = "*" if entry["known_structure"] else ""
-        lines.append(f"| {identifier}{mark} | {entry['length']} | {values} |")
-    return "\n".join(lines) + "\n"
+        values = [f"{entry['scores'][name]['tm_score']['best']:.3f}" for name in predictors]
+        rows.append([identifier + ("*" if entry["known_structure"] else ""), str(entry["length"]), *values])
+    return "\n".join([*lines, *table_lines(["nt", *predictors], rows)]) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -231,8 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N RNAs of each set")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="JSON to write; the table is .md")
     arguments = parser.parse_args(argv)
-    if importlib.util.find_spec("RNA") is None:
-        parser.error("a baseline needs ViennaRNA: pip install 'rna-hf[structure]', or run `make setup`")
+    require_vienna(parser)
     if arguments.samples < 1 or (arguments.limit is not None and arguments.limit < 1):
         parser.error("--samples and --limit are 1 or more")
     folders = [find_checkpoint(name) for name in arguments.model]
@@ -250,14 +223,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     reference = folders[0].name if folders else None
     report: dict[str, Any] = {
         "reference": reference,
-        "weights_sha256": {
-            folder.name: hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() for folder in folders
-        },
+        "weights_sha256": weights_digests(folders),
         "settings": {
             "samples": arguments.samples,
             "limit": arguments.limit,
             "training_chains": len(train),
-            "bootstrap": {"unit": "RNA", "resamples": RESAMPLES, "interval": 0.95},
+            "bootstrap": SETTINGS,
         },
         "tests": {},
         "rnas": {},

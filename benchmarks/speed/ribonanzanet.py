@@ -13,15 +13,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-RESULTS = REPOSITORY / "benchmarks" / "results"
-PEER_PYTHON = REPOSITORY / ".cache" / "multimolecule" / "bin" / "python"
+from benchmarks.common.places import RESULTS
+from benchmarks.common.processes import PEER_PYTHON, run_module
 
 
 class Case(NamedTuple):
@@ -129,17 +127,10 @@ def matrix_rate(threads: int) -> float:
     return statistics.median(rates)
 
 
-def _run(python: Path, *arguments: str, threads: int) -> dict[str, Any]:
+def _run(python: Path, *arguments: str, threads: int) -> Any:
     """Run a part of this file in a fresh process and return what it prints, or the reason why it ended."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    if python == Path(sys.executable):
-        environment["PYTHONPATH"] = str(REPOSITORY / "src")
-    command = [str(python), str(Path(__file__)), *arguments, "--threads", str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        return {"error": "out of memory" if done.returncode == -9 else lines[-1]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    module = "benchmarks.speed.ribonanzanet"
+    return run_module(module, *arguments, "--threads", str(threads), python=python, threads=threads)
 
 
 def measure(

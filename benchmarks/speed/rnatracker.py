@@ -1,4 +1,4 @@
-"""Speed and memory of RNATracker beside the original's loop: `python benchmarks/localisation_speed.py`, or `--quick`.
+"""Speed and memory of RNATracker beside the original's loop: `python -m benchmarks.speed.rnatracker`, or `--quick`.
 
 1,000 random transcripts of 500 to 8,000 nt, each of which is read once in training and once in inference:
 
@@ -20,9 +20,7 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +28,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from reporting import write_report
+
+from benchmarks.common.places import RESULTS
+from benchmarks.common.processes import peak_memory, run_module
+from benchmarks.common.reporting import write_report
 
 if TYPE_CHECKING:
     from torch import nn
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-RESULT = REPOSITORY / "benchmarks" / "results" / "localisation_speed.json"
+RESULT = RESULTS / "localisation_speed.json"
 LENGTHS = (500, 8000)
 FIXED_LENGTH = 4000
 COMPARTMENTS = 4
@@ -156,12 +156,6 @@ def make_batches(side: str, transcripts: Sequence[str], labels: np.ndarray) -> I
         yield [transcripts[row] for row in rows], labels[rows]
 
 
-def peak_memory() -> int:
-    """Return the most memory that this process ever held, in bytes."""
-    # Linux counts in KiB, macOS in bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def work(side: str, task: str, count: int, threads: int) -> dict[str, float]:
     """Measure one side and task in this process; called in a fresh one.
 
@@ -189,17 +183,15 @@ def work(side: str, task: str, count: int, threads: int) -> dict[str, float]:
 def measure(count: int, rounds: int, threads: int) -> dict[str, dict[str, dict[str, float]]]:
     """Run every side and task in a fresh process each, `rounds` times in turns; return task -> side -> medians."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     for task in TASKS:
         results: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
         for _ in range(rounds):
             for side in SIDES:
-                command = [sys.executable, __file__, "--work", side, task, "--count", str(count)]
-                command += ["--threads", str(threads)]
-                done = subprocess.run(command, capture_output=True, text=True, env=environment)
-                if done.returncode:
-                    raise RuntimeError(f"{side}, {task} failed: {done.stderr[-2000:]}")
-                results[side].append(json.loads(done.stdout.splitlines()[-1]))
+                arguments = ["--work", side, task, "--count", str(count), "--threads", str(threads)]
+                result = run_module("benchmarks.speed.rnatracker", *arguments, threads=threads)
+                if "error" in result:
+                    raise RuntimeError(f"{side}, {task} failed: {result['error']}")
+                results[side].append(result)
                 print(json.dumps({"task": task, "side": side, **results[side][-1]}), file=sys.stderr, flush=True)
         found[task] = {
             side: {name: statistics.median(run[name] for run in runs) for name in runs[0]}

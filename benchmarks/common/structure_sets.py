@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+from recipes.ribonanzanet_mini.shared_data import TEST_FILES, read_columns
+from rna_hf.data.splits import normalise_sequence
+from rna_hf.structure import parse_dotbracket
 
-from recipes.ribonanzanet_mini.shared_data import TEST_FILES, read_columns  # noqa: E402
-from rna_hf.data.splits import normalise_sequence  # noqa: E402
-from rna_hf.structure import parse_dotbracket  # noqa: E402
+from .task_tables import read_rows
 
 PDB_FILE = "ss_pdb/pdb_rna.csv.gz"
 WATSON_CRICK_OR_WOBBLE = ({"A", "U"}, {"C", "G"}, {"G", "U"})
@@ -37,13 +35,7 @@ class KnownRna(NamedTuple):
 
 def read_table(path: Path) -> list[KnownRna]:
     """Read a table of `task_tables.py`: `sequence` and `pairs`."""
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} not found; write it with python -m recipes.ribonanzanet_mini.task_tables structure"
-        )
-    rows = pq.read_table(path, columns=["sequence", "pairs"]).to_pylist()
+    rows = read_rows(path, ["sequence", "pairs"])
     return [KnownRna(row["sequence"], [(i, j) for i, j in row["pairs"]]) for row in rows]
 
 

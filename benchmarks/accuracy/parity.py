@@ -2,7 +2,7 @@
 
 ::
 
-    python benchmarks/parity.py --golden ../shared/golden
+    python -m benchmarks.accuracy.parity --golden ../shared/golden
 
 Every golden file is read: weights are converted as a user would convert them, opened with eager and with
 sdpa attention, and run on the stored inputs. One row of the table is one file, variant and attention implementation; it
@@ -24,11 +24,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from benchmarks.common.places import REPOSITORY
 from rna_hf import RibonanzaNetForReactivity, convert_ribonanzanet
 from rna_hf.layers.pair import OuterProductMean
 from rna_hf.models.ribonanzanet.original_ribonanzanet import key_table
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT_GOLDEN = REPOSITORY.parent / "shared" / "golden"
 
 # Two orders of evaluation that are equal in exact arithmetic differ by a fifth of these (golden README).

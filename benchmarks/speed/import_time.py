@@ -1,6 +1,6 @@
 """What `import rna_hf` costs on top of transformers: medians over fresh processes, the two measured in turn.
 
-Run it from a checkout: python benchmarks/import_time.py [--runs 9] [--output benchmarks/results/import_time.json]
+Run it from a checkout: python -m benchmarks.speed.import_time [--runs 9] [--output FILE.json]
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Three baselines of per-nucleotide reactivity that need no neural network, and the folding that two of them need.
+"""Three baselines of per-nucleotide reactivity that need no neural network.
 
 1. letter: the mean of each letter;
 2. linear: for each letter a straight line in the probability of being unpaired (least squares);
@@ -9,63 +9,19 @@ Unpaired probabilities come from ViennaRNA's partition function (default energie
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recipes.ribonanzanet_mini.folding import fold
+from benchmarks.common.places import REPOSITORY
+from benchmarks.common.vienna import UnpairedProbabilities
 
-CACHE = Path(__file__).resolve().parents[1] / ".cache" / "vienna"
+CACHE = REPOSITORY / ".cache" / "trees"
 LETTERS = "ACGU"
 WINDOW = 6  # nucleotides to either side that the trees see
 TREE_NUCLEOTIDES = 400_000  # a third to a half of those measured; more takes long and gains little
 Predict = Callable[[list[str]], list[np.ndarray]]
-
-
-class UnpairedProbabilities:
-    """Unpaired probabilities by sequence, folded when first asked for and kept in one file."""
-
-    def __init__(self, folder: Path = CACHE) -> None:
-        import RNA
-
-        self.file = folder / f"unpaired-{RNA.__version__}.npz"
-        self.known: dict[str, np.ndarray] = {}
-        if self.file.is_file():
-            with np.load(self.file) as stored:
-                sequences = bytes(stored["sequences"]).decode("ascii").split("\n")
-                bounds = np.cumsum([len(s) for s in sequences])[:-1]
-                self.known = dict(zip(sequences, np.split(stored["values"], bounds)))
-
-    def __call__(self, sequences: Sequence[str]) -> list[np.ndarray]:
-        """Look up or fold sequences.
-
-        Args:
-            sequences: ACGU.
-
-        Returns:
-            One (L,) float32 array each.
-        """
-        missing = sorted({s for s in sequences if s not in self.known}, key=len)
-        start = saved = time.monotonic()
-        for i, sequence in enumerate(missing, 1):
-            self.known[sequence] = (1.0 - fold(sequence).sum(axis=0)).clip(0.0, 1.0)
-            if i % 1000 == 0 or i == len(missing):
-                print(f"folded {i} of {len(missing)} in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-            if i == len(missing) or time.monotonic() - saved > 60:
-                self._save()
-                saved = time.monotonic()
-        return [self.known[s] for s in sequences]
-
-    def _save(self) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(".tmp.npz")
-        names = np.frombuffer("\n".join(self.known).encode("ascii"), dtype=np.uint8)
-        np.savez(temporary, sequences=names, values=np.concatenate(list(self.known.values())))
-        temporary.replace(self.file)
 
 
 def letter_codes(sequence: str) -> np.ndarray:
@@ -189,7 +145,7 @@ def fit_trees(
         if last > first:
             parts.append(window_features(sequence, probabilities)[rows[first:last] - start])
         start += len(sequence)
-    trees = Memory(CACHE.parent / "trees", verbose=0).cache(_boost)(np.concatenate(parts), y[rows], loss, seed)
+    trees = Memory(CACHE, verbose=0).cache(_boost)(np.concatenate(parts), y[rows], loss, seed)
 
     def predict(sequences: list[str]) -> list[np.ndarray]:
         features = [window_features(*pair) for pair in zip(sequences, unpaired(sequences))]

@@ -1,4 +1,4 @@
-"""Fit the constants of helices in space to training chains again: `python benchmarks/helix_constants.py`.
+"""Fit the constants of helices in space to training chains again: `python -m benchmarks.accuracy.helix_constants`.
 
 It prints each as it stands in the code and as it is fitted, and what else the comments beside them say. The chains are
 the training chains of `python -m recipes.ribonanzanet_mini.task_tables 3d`; their structures are ViennaRNA's.
@@ -7,7 +7,6 @@ the training chains of `python -m recipes.ribonanzanet_mini.task_tables 3d`; the
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import math
 import sys
 from collections.abc import Sequence
@@ -15,15 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+from benchmarks.common.places import TABLES
+from benchmarks.common.vienna import require_vienna
+from rna_hf.models import helix_prior
+from rna_hf.structure import helices, parse_dotbracket
+from rna_hf.structure.helices import chain_neighbours, expected_distances, graph_distances, rigid_helices
 
-from tertiary_accuracy import TABLES, read_chains  # noqa: E402
-from tertiary_baselines import fit_power, fold_samples, loose_distances  # noqa: E402
-
-from rna_hf.models import helix_prior  # noqa: E402
-from rna_hf.structure import helices, parse_dotbracket  # noqa: E402
-from rna_hf.structure.helices import chain_neighbours, expected_distances, graph_distances, rigid_helices  # noqa: E402
+from .tertiary import read_chains
+from .tertiary_baselines import fit_power, fold_samples, loose_distances
 
 STACK = 5  # pairs that stack on each other
 PAIRED = (9.0, 12.5)  # angstrom between C1' of a pair that the structure confirms
@@ -109,8 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].split(":")[0])
     parser.add_argument("--tables", type=Path, default=TABLES, metavar="DIR", help="where task_tables.py wrote")
     arguments = parser.parse_args(argv)
-    if importlib.util.find_spec("RNA") is None:
-        parser.error("the structures need ViennaRNA: pip install 'rna-hf[structure]', or run `make setup`")
+    require_vienna(parser)
     rows = read_chains(arguments.tables / "3d_train.parquet")
     sequences, chains = [row["sequence"] for row in rows], [row["natives"][0] for row in rows]
     structures = [parse_dotbracket(fold_samples(sequence, 1)[0]) for sequence in sequences]

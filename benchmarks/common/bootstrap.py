@@ -1,4 +1,4 @@
-"""Means over RNAs with their bootstrap intervals, for the benchmarks that score each RNA by itself."""
+"""Bootstrap intervals over RNAs: 95 % percentile intervals from 1000 resamples of whole RNAs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 RESAMPLES = 1000
+# As a report's settings name it.
+SETTINGS = {"unit": "RNA", "resamples": RESAMPLES, "interval": 0.95}
+
+
+def resample_weights(count: int, seed: int = 0) -> np.ndarray:
+    """Return how often each RNA counts, (1 + RESAMPLES, count): once each, and then in each resample.
+
+    The same number of RNAs and the same seed draw the same RNAs, so that differences of two predictors are paired.
+
+    Args:
+        count: of the RNAs.
+        seed: of the resamples.
+    """
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return np.concatenate([np.ones((1, count)), draws])
 
 
 def mean_interval(values: ArrayLike, seed: int = 0) -> dict[str, float]:
-    """Return the mean over RNAs and its 95 % percentile interval from 1000 resamples of whole RNAs.
-
-    The same seed draws the same RNAs, so the interval of a difference, with the differences as values, is paired.
+    """Return the mean over RNAs and its interval; that of a difference, with the differences as values, is paired.
 
     Args:
         values: (N,) score of each RNA, or difference of two scores.
@@ -26,9 +39,7 @@ def mean_interval(values: ArrayLike, seed: int = 0) -> dict[str, float]:
     scores = np.asarray(values, dtype=np.float64)
     if scores.ndim != 1 or not len(scores):
         raise ValueError(f"values have shape {scores.shape}; (N,) is needed, a score for each of at least one RNA")
-    draws = np.random.default_rng(seed).multinomial(len(scores), np.full(len(scores), 1 / len(scores)), RESAMPLES)
-    low, high = np.percentile(draws @ scores / len(scores), [2.5, 97.5])
-    return {"value": float(scores.mean().round(5)), "low": float(low.round(5)), "high": float(high.round(5))}
+    return interval(resample_weights(len(scores), seed) @ scores / len(scores))
 
 
 def interval(values: np.ndarray) -> dict[str, float]:

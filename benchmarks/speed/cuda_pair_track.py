@@ -1,6 +1,6 @@
 """Speed and memory of RibonanzaNet on a CUDA device: plain PyTorch, blocks, Triton, torch.compile and `multimolecule`::
 
-    python benchmarks/cuda_pair_track.py --peer-python .cache/multimolecule/bin/python
+    python -m benchmarks.speed.cuda_pair_track --peer-python .cache/multimolecule/bin/python
 
 Every side runs in a process of its own, one after the other, on a model of the released size with random weights and
 one sequence without padding. Times are medians between CUDA events, memory is the most that PyTorch's allocator held,
@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +22,9 @@ from typing import Any
 
 import torch
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from benchmarks.common.places import RESULTS
+from benchmarks.common.processes import run_module
+
 LENGTHS = (128, 256, 512, 1024)
 PEER = "multimolecule"
 # Our sides: the configuration of the pair track, and whether the model is compiled.
@@ -155,15 +155,8 @@ def work(side: str, lengths: list[int], runs: int) -> dict[str, Any]:
 
 def run_side(side: str, python: Path, lengths: list[int], runs: int) -> dict[str, Any]:
     """Measure one side in a fresh process; return what it found, or the `error` that ended it."""
-    command = [str(python), __file__, "--work", side, "--runs", str(runs), "--lengths", *map(str, lengths)]
-    environment = dict(os.environ)
-    if side == PEER:
-        environment.pop("PYTHONPATH", None)
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return {"error": lines[-1][:120] if lines else f"exit status {done.returncode}"}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    arguments = ["--work", side, "--runs", str(runs), "--lengths", *map(str, lengths)]
+    return run_module("benchmarks.speed.cuda_pair_track", *arguments, python=python)
 
 
 def render(device: str, records: dict[str, dict[str, Any]], lengths: list[int]) -> str:
@@ -173,12 +166,13 @@ def render(device: str, records: dict[str, dict[str, Any]], lengths: list[int]) 
         found = records[side].get(task, {}).get(str(length), records[side])
         return found["error"] if "error" in found else f"{found['ms']:.1f} ms, {found['peak'] / 2**30:.2f} GiB"
 
-    versions = {name: number for record in records.values() for name, number in record.get("versions", {}).items()}
+    found = {name: number for record in records.values() for name, number in record.get("versions", {}).items()}
+    versions = [f"{name} {number}" for name, number in sorted(found.items())]
     lines = [
         f"# RibonanzaNet on {device}",
         "",
-        "Written by `benchmarks/cuda_pair_track.py`: one sequence, released size, random weights; median time and peak",
-        f"memory with weights. {', '.join(f'{name} {number}' for name, number in sorted(versions.items()))}.",
+        "Written by `python -m benchmarks.speed.cuda_pair_track`: one sequence, released size, random weights;",
+        f"median time and peak memory with weights. {', '.join(versions)}.",
     ]
     for task, title in TASKS.items():
         lines += ["", f"## {title}", "", f"| nt | {' | '.join(records)} |", "|---:" * (len(records) + 1) + "|"]
@@ -216,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"measuring {side}", file=sys.stderr)
         records[side] = run_side(side, python, list(arguments.lengths), arguments.runs)
     name = re.sub(r"[^a-z0-9]+", "_", device.lower()).strip("_")
-    output = arguments.output or REPOSITORY / "benchmarks" / "results" / f"cuda_{name}.md"
+    output = arguments.output or RESULTS / f"cuda_{name}.md"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(render(device, records, list(arguments.lengths)), encoding="utf-8")
     print(f"wrote {output}")

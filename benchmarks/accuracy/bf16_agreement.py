@@ -1,4 +1,4 @@
-"""How near bfloat16 comes to float32 on measured RNAs: `python benchmarks/bf16_agreement.py --data ../shared/data`.
+"""How near bfloat16 comes to float32 on measured RNAs: `python -m benchmarks.accuracy.bf16_agreement`.
 
 The bundled checkpoint predicts the same sequences in float32, loaded as bfloat16, and in float32 under autocast. The
 labels of the data sets are not read. Writes `benchmarks/results/bf16_agreement.json`; exit code 1 if a correlation is
@@ -19,8 +19,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-RESULT = REPOSITORY / "benchmarks" / "results" / "bf16_agreement.json"
+from benchmarks.common.places import RESULTS
+from recipes.places import DEFAULT_DATA
+
+RESULT = RESULTS / "bf16_agreement.json"
 SOURCES = {"Ribonanza, 170 nt": "ribonanza_15k/lib15k.parquet", "natural RNAs": "chemmap_natural/natural.parquet"}
 REQUIRED = 0.9995
 
@@ -50,7 +52,7 @@ def compare(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> dic
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict, compare, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].split(":")[0])
-    parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data", help="the data sets")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="the data sets")
     parser.add_argument("--count", type=int, default=200, help="RNAs of each source at most; default: %(default)s")
     parser.add_argument("--longest", type=int, default=1000, help="longest RNA, nucleotides; default: %(default)s")
     arguments = parser.parse_args(argv)

@@ -1,6 +1,6 @@
 """Accuracy of a degradation checkpoint on OpenVaccine's public test, beside three baselines.
 
-`python benchmarks/degradation_accuracy.py --model MODEL` writes `benchmarks/results/degradation_accuracy.json` and a
+`python -m benchmarks.accuracy.degradation --model MODEL` writes `benchmarks/results/degradation_accuracy.json` and a
 table beside it, `.md`. Intervals are 95 % percentile bootstrap intervals over RNAs, the same resamples for all.
 
 The model reads the sequence alone. The baselines learn from the same profiles and read letter, predicted structure and
@@ -11,7 +11,6 @@ nucleotides either side, and gradient-boosted trees on the same window.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,22 +18,20 @@ from typing import Any
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
-from bootstrap import RESAMPLES, interval  # noqa: E402
-from reporting import headline, write_report  # noqa: E402
-
-from recipes.places import DEFAULT_DATA  # noqa: E402
-from recipes.ribonanzanet_mini.shared_data import (  # noqa: E402
+from benchmarks.common.bootstrap import interval, resample_weights
+from benchmarks.common.places import RESULTS
+from benchmarks.common.reporting import headline, table_lines, weights_digest, with_interval, write_report
+from recipes.places import DEFAULT_DATA
+from recipes.ribonanzanet_mini.shared_data import (
     FILES,
     TEST_FILES,
     find_near_tests,
     load_test_sequences,
     read_columns,
 )
-from rna_hf.checkpoints import find_checkpoint  # noqa: E402
+from rna_hf.checkpoints import find_checkpoint
 
-RESULT = REPOSITORY / "benchmarks" / "results" / "degradation_accuracy.json"
+RESULT = RESULTS / "degradation_accuracy.json"
 TARGETS = ("reactivity", "deg_Mg_pH10", "deg_pH10", "deg_Mg_50C", "deg_50C")
 SCORED = ("reactivity", "deg_Mg_pH10", "deg_Mg_50C")
 WINDOW = 6
@@ -123,10 +120,7 @@ def score(predictions: Sequence[np.ndarray], test: list[dict[str, Any]]) -> dict
     for predicted, rna in zip(predictions, test):
         x, y = predicted.astype(np.float64), rna["labels"].astype(np.float64)
         sums.append([np.ones_like(x).sum(0), x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0)])
-    generator = np.random.default_rng(0)
-    draws = generator.multinomial(len(test), np.full(len(test), 1 / len(test)), RESAMPLES)
-    weights = np.concatenate([np.ones((1, len(test))), draws])
-    count, x, y, xx, yy, xy = np.einsum("wr,rst->swt", weights, np.array(sums))
+    count, x, y, xx, yy, xy = np.einsum("wr,rst->swt", resample_weights(len(test)), np.array(sums))
     errors = np.sqrt(np.maximum(xx + yy - 2 * xy, 0) / count)
     pearson = (xy - x * y / count) / np.sqrt((xx - x * x / count) * (yy - y * y / count))
     result = {"mcrmse": errors[:, [TARGETS.index(target) for target in SCORED]].mean(1)}
@@ -136,20 +130,14 @@ def score(predictions: Sequence[np.ndarray], test: list[dict[str, Any]]) -> dict
 
 def markdown(report: dict[str, Any]) -> str:
     """Render the report's tables."""
-
-    def cell(entry: dict[str, float], sign: str = "") -> str:
-        return "{:{s}.3f} ({:{s}.3f} to {:{s}.3f})".format(*(entry[key] for key in ("value", "low", "high")), s=sign)
-
     metrics = ["mcrmse", *(f"pearson_{target}" for target in TARGETS)]
     heads = ["MCRMSE", *(f"Pearson r {target}" for target in TARGETS)]
     lines = [f"OpenVaccine public test, {report['rnas']} RNAs of 107 nt, the first 68 nt of each:", ""]
-    lines += ["| | " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(heads)]
-    for name, entry in report["metrics"].items():
-        lines.append(f"| {name} | " + " | ".join(cell(entry[metric]) for metric in metrics) + " |")
+    rows = [[name, *(with_interval(entry[key]) for key in metrics)] for name, entry in report["metrics"].items()]
     for name, entry in report["differences"].items():
-        shown = " | ".join(cell(entry[metric], "+") for metric in metrics)
-        lines.append(f"| {report['reference']} minus {name} | {shown} |")
-    return "\n".join(lines) + "\n"
+        cells = [with_interval(entry[key], "+.3f") for key in metrics]
+        rows.append([f"{report['reference']} minus {name}", *cells])
+    return "\n".join([*lines, *table_lines(heads, rows)]) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -169,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = find_checkpoint(arguments.model)
         predictions = {folder.name: model_predictions(folder, test)} | predictions
         report["reference"] = folder.name
-        report["weights_sha256"][folder.name] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        report["weights_sha256"][folder.name] = weights_digest(folder)
     values = {name: score(predicted, test) for name, predicted in predictions.items()}
     report["metrics"] = {name: {key: interval(v) for key, v in entry.items()} for name, entry in values.items()}
     own = values.get(report["reference"], {})

@@ -1,7 +1,7 @@
 """Accuracy of predicted base pairs beside ViennaRNA, in one command::
 
     python -m recipes.ribonanzanet_mini.task_tables structure
-    python benchmarks/structure_accuracy.py --model MODEL
+    python -m benchmarks.accuracy.structure --model MODEL
 
 It writes `benchmarks/results/structure_accuracy.json` and a table beside it, `.md`. Of each test set only RNAs count
 that are similar to no RNA of fine-tuning (see `rna_hf.data.cluster_split`) and no longer than 500 nt; the others are
@@ -29,8 +29,6 @@ writes nothing.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -41,24 +39,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from transformers import AutoConfig
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
+from benchmarks.common.bootstrap import SETTINGS, mean_interval
+from benchmarks.common.places import RESULTS, TABLES
+from benchmarks.common.reporting import headline, table_lines, weights_digests, with_interval, write_report
+from benchmarks.common.structure_sets import KnownRna, Pairs, canonical, read_archiveii, read_pdb, read_table
+from benchmarks.common.task_tables import find_similar
+from benchmarks.common.vienna import METHODS, ViennaStructures, require_vienna
+from recipes.places import DEFAULT_DATA
+from recipes.ribonanzanet_mini.structure_families import closest_families, find_alike
+from recipes.ribonanzanet_mini.task_tables import HIDDEN_FAMILIES
+from rna_hf.checkpoints import find_checkpoint
+from rna_hf.prediction import make_batches
+from rna_hf.structure import decode_pairs, mean_pair_metrics, pair_metrics, parse_dotbracket
 
-from bootstrap import RESAMPLES, mean_interval  # noqa: E402
-from reporting import headline, write_report  # noqa: E402
-from structure_baselines import METHODS, ViennaStructures  # noqa: E402
-from structure_sets import KnownRna, Pairs, canonical, read_archiveii, read_pdb, read_table  # noqa: E402
-
-from recipes.places import DEFAULT_DATA  # noqa: E402
-from recipes.ribonanzanet_mini.structure_families import closest_families, find_alike  # noqa: E402
-from recipes.ribonanzanet_mini.task_tables import HIDDEN_FAMILIES  # noqa: E402
-from rna_hf.checkpoints import find_checkpoint  # noqa: E402
-from rna_hf.data.cluster_split import report_leakage  # noqa: E402
-from rna_hf.prediction import make_batches  # noqa: E402
-from rna_hf.structure import decode_pairs, mean_pair_metrics, pair_metrics, parse_dotbracket  # noqa: E402
-
-TABLES = REPOSITORY / ".cache" / "tables"
-OUTPUT = REPOSITORY / "benchmarks" / "results" / "structure_accuracy.json"
+OUTPUT = RESULTS / "structure_accuracy.json"
 MAX_LENGTH = 500  # nucleotides
 BATCH_TOKENS = 4096
 MODEL = "model"
@@ -185,8 +179,7 @@ def choose_rnas(
         Those that remain, and the counts `too_long` and `similar_to_training`.
     """
     short = [rna for rna in rnas if len(rna.sequence) <= MAX_LENGTH]
-    leakage = report_leakage(train, [rna.sequence for rna in short])
-    similar = {*leakage.exact.tolist(), *leakage.near.tolist()}
+    similar = find_similar(train, [rna.sequence for rna in short])
     kept = [rna for row, rna in enumerate(short) if row not in similar]
     if limit is not None and limit < len(kept):
         kept = [kept[place * len(kept) // limit] for place in range(limit)]
@@ -273,19 +266,18 @@ def markdown(report: Mapping[str, Any]) -> str:
                 notes.append(f"measured with {entry['held_out']}, which has none of them")
         if "held_out_families" in entry:
             notes.append(f"of which {' and '.join(entry['held_out_families'])} by models fine-tuned without them")
-        lines += [f"### {test} ({', '.join(notes)})", "", "| | " + " | ".join(heads) + " |"]
-        lines.append("| --- |" + " ---: |" * len(heads))
+        rows = []
         for name, values in entry.get("metrics", {}).items():
-            cells = [_interval(values["f1"], ".3f")]
+            cells = [with_interval(values["f1"])]
             cells += [f"{values['mean'][metric]:.3f}" for metric in ("precision", "recall", "mcc")]
             cells += [f"{values['mean_shifted']['f1']:.3f}", f"{values['pooled']['f1']:.3f}"]
             found = entry.get("pseudoknots", {}).get("found", {}).get(name)
             cells.append("" if found is None else f"{found:.3f}")
-            lines.append(f"| {_label(name, report)} | " + " | ".join(cells) + " |")
+            rows.append([_label(name, report), *cells])
         for name, difference in entry.get("differences", {}).items():
-            cells = [_interval(difference, "+.3f"), *[""] * (len(heads) - 1)]
-            lines.append(f"| {report['model']} minus {_label(name, report)} | " + " | ".join(cells) + " |")
-        lines.append("")
+            cells = [with_interval(difference, "+.3f"), *[""] * (len(heads) - 1)]
+            rows.append([f"{report['model']} minus {_label(name, report)}", *cells])
+        lines += [f"### {test} ({', '.join(notes)})", "", *table_lines(heads, rows), ""]
     return "\n".join(lines)
 
 
@@ -297,10 +289,6 @@ def headline_of(report: Mapping[str, Any], test: str) -> dict[str, Any]:
 
 def _label(name: str, report: Mapping[str, Any]) -> str:
     return report["model"] if name == MODEL else NAMES[name]
-
-
-def _interval(entry: Mapping[str, float], form: str) -> str:
-    return f"{entry['value']:{form}} ({entry['low']:{form}} to {entry['high']:{form}})"
 
 
 def parse_held_out(text: str) -> tuple[str, str]:
@@ -336,8 +324,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--family-limit", type=int, metavar="N", help="N RNAs of each family of ArchiveII at most")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="JSON to write; the table is .md")
     arguments = parser.parse_args(argv)
-    if importlib.util.find_spec("RNA") is None:
-        parser.error("the baselines need ViennaRNA: pip install 'rna-hf[structure]', or run `make setup`")
+    require_vienna(parser)
     if any(limit is not None and limit < 1 for limit in (arguments.limit, arguments.family_limit)):
         parser.error("--limit and --family-limit are 1 or more")
     if (arguments.held_out or arguments.validation) and not arguments.model:
@@ -365,16 +352,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     vienna = ViennaStructures()
     report: dict[str, Any] = {
         "model": model.name if model else None,
-        "weights_sha256": {
-            folder.name: hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() for folder in folders
-        },
+        "weights_sha256": weights_digests(folders),
         "settings": {
             "decoding": decoding._asdict(),
             "max_length": MAX_LENGTH,
             "limit": arguments.limit,
             "family_limit": arguments.family_limit,
             "training_rnas": len(train),
-            "bootstrap": {"unit": "RNA", "resamples": RESAMPLES, "interval": 0.95},
+            "bootstrap": SETTINGS,
         },
         "tests": {},
         "headlines": [],

@@ -1,6 +1,6 @@
 """Accuracy of the shipped reactivity checkpoint beside three baselines trained on the same profiles, in one command::
 
-    PYTHONPATH=src python benchmarks/reactivity_accuracy.py --data ../shared/data
+    python -m benchmarks.accuracy.reactivity --data ../shared/data
 
 It writes `benchmarks/results/reactivity_accuracy.json` and prints the tables. Three test sets, none of whose sequences
 (nor a near-identical one) was trained on:
@@ -21,7 +21,6 @@ what a model is tuned against.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.util
 import json
 import sys
@@ -33,18 +32,19 @@ from typing import Any
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY)]
+from benchmarks.common.bootstrap import SETTINGS, interval, resample_weights
+from benchmarks.common.places import REPOSITORY, RESULTS
+from benchmarks.common.reporting import table_lines, weights_digests, with_interval
+from benchmarks.common.vienna import UnpairedProbabilities, require_vienna
+from recipes.places import DEFAULT_DATA
+from recipes.ribonanzanet_mini import measured_data
+from rna_hf.data.splits import read_manifest
+from rna_hf.training.metrics import average_ranks, evaluate, is_measured, select_channels
 
-import reactivity_baselines as baselines  # noqa: E402
-
-from recipes.places import DEFAULT_DATA  # noqa: E402
-from recipes.ribonanzanet_mini import measured_data  # noqa: E402
-from rna_hf.data.splits import read_manifest  # noqa: E402
-from rna_hf.training.metrics import average_ranks, evaluate, is_measured, select_channels  # noqa: E402
+from . import reactivity_baselines as baselines
 
 MODEL = REPOSITORY / "src" / "rna_hf" / "checkpoints" / "ribonanzanet-mini"
-OUTPUT = REPOSITORY / "benchmarks" / "results" / "reactivity_accuracy.json"
+OUTPUT = RESULTS / "reactivity_accuracy.json"
 CHANNELS = ("2A3", "DMS")
 METRICS = ("mae", "pearson", "spearman")
 TESTS = {
@@ -54,7 +54,6 @@ TESTS = {
 }
 LENGTH_BINS = ((1, 80), (81, 100), (101, 120), (121, 160), (161, 250), (251, 550))
 MIN_RNAS = 3  # a length bin with fewer says nothing
-RESAMPLES = 1000
 # On the development split (`--validation`) the first has the lower error (0.174 and 0.181 against 0.177 and 0.185), the
 # second the higher correlation (0.66 and 0.69 against 0.64 and 0.68). Both are reported, so that each metric meets its
 # best rival.
@@ -101,7 +100,7 @@ def model_predictor(folder: Path, batch_size: int = 16) -> baselines.Predict:
     return predict
 
 
-def fit_baselines(profiles: Sequence[Any], unpaired: baselines.UnpairedProbabilities) -> dict[str, baselines.Predict]:
+def fit_baselines(profiles: Sequence[Any], unpaired: UnpairedProbabilities) -> dict[str, baselines.Predict]:
     """Fit the three baselines for both channels, the trees with either loss, on all profiles and on pk50 alone.
 
     Args:
@@ -167,11 +166,6 @@ def metrics_of_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
     return result
 
 
-def _interval(value: float, resampled: np.ndarray) -> dict[str, float]:
-    low, high = np.nanpercentile(resampled, [2.5, 97.5])
-    return {"value": round(float(value), 5), "low": round(float(low), 5), "high": round(float(high), 5)}
-
-
 def compare(
     predictions: Mapping[str, Sequence[np.ndarray]],
     profiles: Sequence[Any],
@@ -202,21 +196,16 @@ def compare(
             name: rna_statistics([values[i][:, c] for i in rows], [labels[i] for i in rows])
             for name, values in predictions.items()
         }
-        # How often each RNA is drawn in each resample; the same draws for every predictor make differences paired.
-        draws = np.random.default_rng(seed).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), RESAMPLES)
-        full = {name: metrics_of_sums(s.sum(axis=0)) for name, s in sums.items()}
-        resampled = {name: metrics_of_sums(draws @ s) for name, s in sums.items()}
+        weights = resample_weights(len(rows), seed)
+        found = {name: metrics_of_sums(weights @ s) for name, s in sums.items()}
         entry: dict[str, Any] = {
             "rnas": len(rows),
             "nucleotides": int(next(iter(sums.values()))[:, 0].sum()),
-            "metrics": {n: {m: _interval(full[n][m], resampled[n][m]) for m in metrics} for n in predictions},
+            "metrics": {n: {m: interval(found[n][m]) for m in metrics} for n in predictions},
         }
         if reference is not None:
             entry["differences"] = {
-                n: {
-                    m: _interval(full[reference][m] - full[n][m], resampled[reference][m] - resampled[n][m])
-                    for m in metrics
-                }
+                n: {m: interval(found[reference][m] - found[n][m]) for m in metrics}
                 for n in predictions
                 if n != reference
             }
@@ -264,11 +253,6 @@ def seed_spread(seeds: Sequence[baselines.Predict], records: Sequence[Any], name
     }
 
 
-def _cell(value: Mapping[str, float], signed: bool = False) -> str:
-    form = "+.3f" if signed else ".3f"
-    return f"{value['value']:{form}} ({value['low']:{form}} to {value['high']:{form}})"
-
-
 def markdown(report: Mapping[str, Any]) -> str:
     """Render the report's tables."""
     names = {"mae": "MAE", "pearson": "Pearson r", "spearman": "Spearman r"}
@@ -277,13 +261,15 @@ def markdown(report: Mapping[str, Any]) -> str:
         channels, metrics = list(entry["channels"]), entry["metrics"]
         sizes = ", ".join(f"{c}: {entry['channels'][c]['rnas']} RNAs" for c in channels)
         heads = [f"{c} {names[m]}" for c in channels for m in metrics]
-        lines += [f"### {test} ({sizes})", "", "| | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
+        rows = []
         for predictor in entry["channels"][channels[0]]["metrics"]:
-            cells = [_cell(entry["channels"][c]["metrics"][predictor][m]) for c in channels for m in metrics]
-            lines.append(f"| {predictor} | " + " | ".join(cells) + " |")
+            cells = [with_interval(entry["channels"][c]["metrics"][predictor][m]) for c in channels for m in metrics]
+            rows.append([predictor, *cells])
         for other in entry["channels"][channels[0]].get("differences", {}):
-            cells = [_cell(entry["channels"][c]["differences"][other][m], True) for c in channels for m in metrics]
-            lines.append(f"| {report['reference']} minus {other} | " + " | ".join(cells) + " |")
+            differences = (entry["channels"][c]["differences"][other][m] for c in channels for m in metrics)
+            cells = [with_interval(difference, "+.3f") for difference in differences]
+            rows.append([f"{report['reference']} minus {other}", *cells])
+        lines += [f"### {test} ({sizes})", "", *table_lines(heads, rows)]
         if len(entry["by_length"]) < 2:
             lines.append("")
             continue
@@ -310,7 +296,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 def print_validation(profiles: Sequence[Any]) -> None:
     """Print the baselines on the development split's validation part."""
     train, validation = measured_data.split(profiles, "development")
-    unpaired = baselines.UnpairedProbabilities()
+    unpaired = UnpairedProbabilities()
     unpaired([p.sequence for p in validation])
     print(f"{len(train)} training, {len(validation)} validation profiles")
     fitted = fit_baselines(train, unpaired)
@@ -332,10 +318,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--validation", action="store_true", help="baselines on the development split; writes nothing")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="JSON to write")
     arguments = parser.parse_args(argv)
-    for module, package in (("RNA", "ViennaRNA"), ("sklearn", "scikit-learn")):
-        if importlib.util.find_spec(module) is None:
-            parser.error(f"the baselines need {package}: pip install 'rna-hf[train]', or run `make setup`")
-
+    require_vienna(parser)
+    if importlib.util.find_spec("sklearn") is None:
+        parser.error("the baselines need scikit-learn: pip install 'rna-hf[train]', or run `make setup`")
     if len(arguments.seeds) == 1:
         parser.error("--seeds needs at least two folders; name the model's own folder too")
     profiles = measured_data.load_measured(arguments.data)
@@ -348,16 +333,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     predictors = {folder.name: model_predictor(folder) for folder in folders}
     if len(predictors) < len(folders):
         parser.error("two --model folders have the same name; rename one")
-    unpaired = baselines.UnpairedProbabilities()
+    unpaired = UnpairedProbabilities()
     predictors |= fit_baselines(measured_data.split(profiles, "final")[0], unpaired)
     seeds = [model_predictor(folder) for folder in arguments.seeds]
 
     report: dict[str, Any] = {
         "reference": folders[0].name if folders else None,
-        "weights_sha256": {f.name: hashlib.sha256((f / "model.safetensors").read_bytes()).hexdigest() for f in folders},
+        "weights_sha256": weights_digests(folders),
         "settings": {
             "clip": [0, 1],
-            "bootstrap": {"unit": "RNA", "resamples": RESAMPLES, "interval": 0.95},
+            "bootstrap": SETTINGS,
             "trees": {
                 "losses": TREES_LOSSES,
                 "max_nucleotides": baselines.TREE_NUCLEOTIDES,
