@@ -58,7 +58,7 @@ format: $(VENV)/.installed-dev  ## Let ruff repair what it can
 	$(BIN)/ruff format .
 
 cards: $(VENV)/.installed-dev  ## Write the model cards and the generated parts of README.md
-	$(BIN)/python -m rna_hf.hub.cards
+	$(BIN)/python -m tools.report
 
 # The wheel of transformers has no tests; its source distribution has the common test mixins. Once it is there,
 # `make test` runs tests/upstream as well.
@@ -103,7 +103,7 @@ bench: $(VENV)/.installed-dev $(PEER_PYTHON)  ## Measure speed and memory beside
 	$(BIN)/python -m benchmarks.speed.tokenising --peer-python $(PEER_PYTHON) --output benchmarks/results/tokenising.json
 	$(BIN)/python -m benchmarks.speed.throughput --output benchmarks/results/throughput.json
 	$(BIN)/python -m benchmarks.speed.rnatracker
-	$(BIN)/python -m rna_hf.hub.cards
+	$(BIN)/python -m tools.report
 
 bench-quick: $(VENV)/.installed-dev $(PEER_PYTHON)  ## The same with short sequences, one round; writes nothing
 	$(BIN)/python -m benchmarks.speed.ribonanzanet --peer-python $(PEER_PYTHON) --quick $(BENCH_ARGS)
@@ -115,4 +115,4 @@ import-time: $(VENV)/.installed-dev  ## Measure what `import rna_hf` costs on to
 
 clean:  ## Remove what was built, but not the environment
 	rm -rf build dist $(DEMO_OUTPUT) .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
-	find src tests benchmarks recipes -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks recipes tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, __version__
 from rna_hf.checkpoints import list_checkpoints
-from rna_hf.hub import cards
+from tools.report import cards
 
 NAME = "ribonanzanet-mini"
 REGIONS = ("models", "accuracy", "performance")

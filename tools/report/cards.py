@@ -2,52 +2,35 @@
 
 A card joins four sources, each fact from one place: the checkpoint's `config.json` and weights, its
 `training_data.json`, the scores in `benchmarks/results/`, and `model_cards/<checkpoint>.yaml` for what no file of the
-checkpoint says (authors, licences, limits). `python -m rna_hf.hub.cards` writes them; `--check` only says what is
-stale.
+checkpoint says (authors, licences, limits). `python -m tools.report` writes them; `--check` only says what is stale.
 """
 
 import argparse
-import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from rna_hf.checkpoints import Checkpoint, list_checkpoints
-from rna_hf.hub.accuracy import (
+from rna_hf.hub.model_card import CARD_FILE, CardFacts, build_card, markdown_table
+
+from .accuracy import (
     Headline,
     accuracy_tables,
     check_weights,
     headline_table,
-    markdown_table,
     measured_figures,
     measured_text,
     read_scores,
 )
-from rna_hf.hub.performance import performance_text
+from .performance import performance_text
 
 RESULTS_FOLDER = Path("benchmarks/results")
 ACCURACY_FILE = RESULTS_FOLDER / "reactivity_accuracy.json"
 CHECKPOINTS_FOLDER = Path("src/rna_hf/checkpoints")
 FACTS_FOLDER = Path("model_cards")
-TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
-LICENCE_NAMES = {"apache-2.0": "the Apache License 2.0", "mit": "the MIT License"}
-# Rows of the card's table of the architecture: field of the configuration -> its name there.
-ARCHITECTURE_ROWS = {
-    "num_hidden_layers": "layers",
-    "hidden_size": "width of the sequence track",
-    "pair_hidden_size": "width of the pair track",
-    "num_attention_heads": "attention heads",
-    "kernel_size": "kernel of the convolution (nucleotides)",
-    "use_triangular_attention": "triangular attention",
-    "num_conv_layers": "convolutions, each with a pool",
-    "gru_hidden_size": "width of the recurrent layer, in each direction",
-    "mask_padding": "`mask_padding`",
-    "fix_attention_mask": "`fix_attention_mask`",
-    "fix_attention_residual": "`fix_attention_residual`",
-    "fix_pairwise_dropout": "`fix_pairwise_dropout`",
-}
+NOTE = "This card is generated; `make cards` writes it again."
 NOTHING_YET = "*Not measured yet.*"
 
 
@@ -68,22 +51,18 @@ def load_facts(name: str, root: Path) -> dict[str, Any]:
     return facts
 
 
-def build_card(
-    checkpoint: Checkpoint, facts: Mapping[str, Any], figures: Sequence[Headline] = (), accuracy: str = ""
+def report_card(
+    checkpoint: Checkpoint, facts: Mapping[str, Any], figures: Sequence[Headline] = (), tables: str = ""
 ) -> str:
-    """Render the card of a checkpoint.
+    """Render the card of a bundled checkpoint.
 
     Args:
         checkpoint: a folder with `config.json` and, where it was trained here, `training_data.json`.
         facts: from `load_facts`.
         figures: from `measured_figures`.
-        accuracy: from `measured_text`.
-
-    Returns:
-        Markdown with YAML front matter, which `huggingface_hub.ModelCard` reads, `model-index` included.
+        tables: from `measured_text`.
     """
-    from huggingface_hub import EvalResult, ModelCardData
-    from jinja2 import Environment, StrictUndefined
+    from huggingface_hub import EvalResult
 
     results = [
         EvalResult(
@@ -98,95 +77,14 @@ def build_card(
         )
         for figure in figures
     ]
-    data = ModelCardData(
-        model_name=checkpoint.name,
-        license=facts["license"],
-        library_name="transformers",
-        tags=[checkpoint.model_type, *facts["tags"]],
-        eval_results=results or None,
-    )
-    config = json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8"))
-    # A configuration is saved without the values that equal the defaults of its class.
-    config = {**_default_config(checkpoint.model_type), **config}
-    # Which of the outputs that the facts know a checkpoint has, its configuration says, where it names them.
-    outputs = {
-        name: facts["outputs"].get(name, "") for name in config.get(facts["task"].get("names"), facts["outputs"])
-    }
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        card_data=data.to_yaml(),
-        name=checkpoint.name,
-        title=facts["title"],
-        summary=facts["summary"],
-        task=facts["task"],
-        outputs=outputs,
-        training_max_length=checkpoint.training_max_length,
-        architecture_table=_architecture_table(checkpoint, config),
-        original=facts["original"],
-        training_table=_training_table(checkpoint.path, facts["data"]),
-        started_from=_read_manifest(checkpoint.path).get("started_from"),
-        stage_table=_stage_table(checkpoint.path),
-        accuracy=accuracy,
-        benchmark=facts["benchmark"],
-        scoring=facts["scoring"],
-        limits=facts["limits"],
-        licence_name=LICENCE_NAMES.get(facts["license"], facts["license"]),
-        authors=facts["authors"],
-        paper=facts["paper"],
-    )
+    known = {field.name: facts[field.name] for field in fields(CardFacts) if field.name in facts}
+    command = f"`python -m benchmarks.accuracy.{facts['benchmark']}` in the repository measures it."
+    accuracy = f"{facts['scoring']} {command}\n\n{tables}" if tables else ""
+    return build_card(checkpoint.path, CardFacts(**known, note=NOTE), results, accuracy)
 
 
 def _names(facts: Mapping[str, Any]) -> dict[str, str]:
     return {**facts["tests"], **facts["baselines"]}
-
-
-def _default_config(model_type: str) -> dict[str, Any]:
-    from transformers import AutoConfig
-
-    import rna_hf  # noqa: F401 - registers the configurations of this package
-
-    defaults: dict[str, Any] = AutoConfig.for_model(model_type).to_dict()
-    return defaults
-
-
-def _architecture_table(checkpoint: Checkpoint, config: Mapping[str, Any]) -> str:
-    rows = [["parameters", f"{checkpoint.num_parameters:,}"]]
-    for field, label in ARCHITECTURE_ROWS.items():
-        if field in config:
-            value = config[field]
-            rows.append([label, ("yes" if value else "no") if isinstance(value, bool) else str(value)])
-    return markdown_table(["", "value"], rows)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "training_data.json"
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return manifest
-
-
-def _training_table(folder: Path, data: Mapping[str, Mapping[str, str]]) -> str:
-    rows = []
-    for source in _read_manifest(folder).get("sources", []):
-        known = data.get(source["name"])
-        if known is None:
-            raise ValueError(
-                f"{folder / 'training_data.json'} names the source {source['name']!r}, which the facts of the card do "
-                f"not know: add its name, place and licence under `data` in {FACTS_FOLDER}/{folder.name}.yaml"
-            )
-        name = f"[{known['name']}]({known['source']})"
-        rows.append([name, f"{source['rows']:,}", f"{source['sequences']:,}", known["licence"]])
-    header = ["source", "records", "different sequences", "licence stated there"]
-    return markdown_table(header, rows) if rows else ""
-
-
-def _stage_table(folder: Path) -> str:
-    rows = []
-    for stage in _read_manifest(folder).get("stages", []):
-        minutes = f"{stage['seconds'] / 60:.0f}" if "seconds" in stage else "not recorded"
-        rows.append([stage["name"], f"{stage['steps']:,}", minutes, stage.get("device", "not recorded")])
-    return markdown_table(["stage", "steps", "minutes", "on"], rows) if rows else ""
 
 
 def models_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
@@ -238,7 +136,7 @@ def generate(root: Path) -> dict[Path, str]:
         check_weights(path, checkpoint)
         headlines[checkpoint.name] = measured_figures(path, checkpoint.name)
         text = measured_text(path, checkpoint.name, _names(facts))
-        files[checkpoint.path / "README.md"] = build_card(checkpoint, facts, headlines[checkpoint.name], text)
+        files[checkpoint.path / CARD_FILE] = report_card(checkpoint, facts, headlines[checkpoint.name], text)
     accuracy = [accuracy_tables(read_scores(root / ACCURACY_FILE), names), headline_table(headlines, names)]
     readme = (root / "README.md").read_text(encoding="utf-8")
     readme = fill_region(readme, "models", models_table(checkpoints, root))
@@ -257,7 +155,7 @@ def find_stale(root: Path) -> list[Path]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the generated files, or with `--check` name the stale ones; exit code 1 if there are any."""
-    parser = argparse.ArgumentParser(prog="python -m rna_hf.hub.cards", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tools.report", description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: the current folder)")
     parser.add_argument("--check", action="store_true", help="write nothing, only say what is stale")
     arguments = parser.parse_args(argv)
@@ -271,7 +169,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path, text in generate(arguments.root).items():
         path.write_text(text, encoding="utf-8")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

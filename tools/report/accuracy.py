@@ -4,13 +4,14 @@
 their tables themselves, as `.md` beside the `.json`, which names the headline figures.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.common.reporting import weights_digest
 from rna_hf.checkpoints import Checkpoint
+from rna_hf.hub.model_card import markdown_table
 
 METRIC_NAMES = {"mae": "MAE", "pearson": "Pearson r", "spearman": "Spearman r"}
 
@@ -152,21 +153,12 @@ def check_weights(path: Path, checkpoint: Checkpoint) -> None:
     measured = json.loads(path.read_text(encoding="utf-8"))["weights_sha256"].get(checkpoint.name)
     if measured is None:
         return
-    digest = hashlib.sha256((checkpoint.path / "model.safetensors").read_bytes()).hexdigest()
+    digest = weights_digest(checkpoint.path)
     if digest != measured:
         raise ValueError(
             f"{path.name} holds scores of weights {measured[:12]}, but {checkpoint.name} has {digest[:12]}: "
             f"run `python -m benchmarks.accuracy.{path.stem.removesuffix('_accuracy')}`, then `make cards`"
         )
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a table; columns of numbers are aligned to the right."""
-    rows = list(rows)
-    columns = [[row[i] for row in rows if row[i]] for i in range(len(header))]
-    are_numbers = [all(cell.lstrip("*-")[:1].isdigit() for cell in column) for column in columns]
-    rule = ["---:" if is_number else "---" for is_number in are_numbers]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
 
 
 def accuracy_tables(scores: Sequence[Score], names: Mapping[str, str]) -> str:
