@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.accuracy import reactivity as benchmark
 from benchmarks.accuracy import reactivity_baselines as baselines
+from benchmarks.common.vienna import UnpairedProbabilities
 from rna_hf.training.metrics import evaluate
 
 CHANNELS = ("2A3", "DMS")
@@ -67,15 +68,15 @@ def test_letter_baseline_learns_the_letters() -> None:
     assert predict(["ACGU"])[0] == pytest.approx([0.72, 0.35, 0.5, 0.42], abs=0.04)
 
 
-def test_linear_and_trees_use_pairing(tmp_path: Path) -> None:
+def test_linear_and_trees_use_pairing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("RNA")
     pytest.importorskip("sklearn")
-    baselines = benchmark.baselines
-    unpaired = baselines.UnpairedProbabilities(tmp_path)
+    monkeypatch.setattr(baselines, "CACHE", tmp_path / "trees")
+    unpaired = UnpairedProbabilities(tmp_path)
     hairpin = "GGGGCCAAAAGGCCCC"
     [probabilities] = unpaired([hairpin])
     assert probabilities[:4].max() < 0.2 < 0.8 < probabilities[6:10].min()
-    assert np.array_equal(baselines.UnpairedProbabilities(tmp_path).known[hairpin], probabilities)
+    assert np.array_equal(UnpairedProbabilities(tmp_path).known[hairpin], probabilities)
     profiles = _profiles(60)
     for p in profiles:
         p.reactivity = np.repeat(unpaired([p.sequence])[0][:, None], 2, axis=1)

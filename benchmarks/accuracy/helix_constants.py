@@ -64,17 +64,9 @@ def fit_helix(medians: np.ndarray) -> tuple[np.ndarray, float]:
     """
     from scipy.optimize import least_squares
 
-    levels = np.arange(STACK)
-
     def misfit(values: np.ndarray) -> np.ndarray:
-        radius, dyad, offset = values
-        turn = helices.TWIST * levels
-        strands = []
-        for sign in (1, -1):
-            angle = turn + sign * np.radians(dyad)
-            height = helices.RISE * levels + sign * offset
-            strands.append(np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1))
-        first, second = strands
+        radius, angle, offset = values
+        first, second = helices.a_form_helix(np.arange(STACK), radius, np.radians(angle), offset)
         distances = [
             np.linalg.norm(one - other, axis=1)
             for one, other in ((first, first[0]), (second, first[0]), (first, second[0]))
