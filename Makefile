@@ -6,7 +6,7 @@ DEMO_OUTPUT ?= demo_output
 UPSTREAM_CACHE ?= .cache
 PYTEST_ARGS ?=
 ACCURACY_ARGS ?=
-# Trainings for comparison, which are measured if they are there; see examples/README.md: a structure model without tRNAs
+# Trainings for comparison, which are measured if they are there; see recipes/README.md: a structure model without tRNAs
 # and 5S rRNAs, and a 3D model that reads the sequence state alone.
 HELD_OUT ?= runs/structure-without-trna-5s
 SEQUENCE_HEAD ?= runs/3d-sequence
@@ -58,7 +58,7 @@ format: $(VENV)/.installed-dev  ## Let ruff repair what it can
 	$(BIN)/ruff format .
 
 cards: $(VENV)/.installed-dev  ## Write the model cards and the generated parts of README.md
-	$(BIN)/python -m rna_hf.hub.cards
+	$(BIN)/python -m tools.report
 
 # The wheel of transformers has no tests; its source distribution has the common test mixins. Once it is there,
 # `make test` runs tests/upstream as well.
@@ -77,18 +77,18 @@ upstream-tests: upstream-source  ## Run transformers' own common tests against o
 	  $(BIN)/python -m pytest tests/upstream $(PYTEST_ARGS)
 
 parity: $(VENV)/.installed-dev  ## Measure the distance to the original implementations again
-	$(BIN)/python benchmarks/parity.py --output benchmarks/results/ribonanzanet_parity.md
+	$(BIN)/python -m benchmarks.accuracy.parity --output benchmarks/results/ribonanzanet_parity.md
 
 accuracy: $(VENV)/.installed-dev  ## Measure the accuracy of the bundled models again
-	$(BIN)/python benchmarks/reactivity_accuracy.py $(ACCURACY_ARGS)
-	$(BIN)/python benchmarks/degradation_accuracy.py --model ribonanzanet-mini-degradation
-	$(BIN)/python examples/ribonanzanet_mini/task_tables.py structure
-	$(BIN)/python benchmarks/structure_accuracy.py --model ribonanzanet-mini-structure --family-limit 150 \
+	$(BIN)/python -m benchmarks.accuracy.reactivity $(ACCURACY_ARGS)
+	$(BIN)/python -m benchmarks.accuracy.degradation --model ribonanzanet-mini-degradation
+	$(BIN)/python -m recipes.ribonanzanet_mini.task_tables structure
+	$(BIN)/python -m benchmarks.accuracy.structure --model ribonanzanet-mini-structure --family-limit 150 \
 	  $(if $(wildcard $(HELD_OUT)/model.safetensors),--held-out tRNA=$(HELD_OUT) --held-out 5s=$(HELD_OUT))
-	$(BIN)/python examples/ribonanzanet_mini/task_tables.py 3d
-	$(BIN)/python benchmarks/tertiary_accuracy.py --model ribonanzanet-mini-3d \
+	$(BIN)/python -m recipes.ribonanzanet_mini.task_tables 3d
+	$(BIN)/python -m benchmarks.accuracy.tertiary --model ribonanzanet-mini-3d \
 	  $(if $(wildcard $(SEQUENCE_HEAD)/model.safetensors),--model $(SEQUENCE_HEAD))
-	$(BIN)/python benchmarks/localisation_accuracy.py --model rnatracker-mini --recipe examples/rnatracker_mini/folds.yaml \
+	$(BIN)/python -m benchmarks.accuracy.localisation --model rnatracker-mini --recipe recipes/rnatracker_mini/folds.yaml \
 	  --original ../shared/data/rnatracker_weights/epoch100.pt
 
 # The peer lives in an environment of its own and is no dependency of ours.
@@ -98,21 +98,21 @@ $(PEER_PYTHON):
 	$(PEER)/bin/python -m pip install --quiet multimolecule || { rm -rf $(PEER); exit 1; }
 
 bench: $(VENV)/.installed-dev $(PEER_PYTHON)  ## Measure speed and memory beside multimolecule (about three hours; network)
-	$(BIN)/python benchmarks/speed.py --peer-python $(PEER_PYTHON) $(BENCH_ARGS)
-	$(BIN)/python benchmarks/speed.py --longest 4096
-	$(BIN)/python benchmarks/tokenising.py --peer-python $(PEER_PYTHON) --output benchmarks/results/tokenising.json
-	$(BIN)/python benchmarks/throughput.py --output benchmarks/results/throughput.json
-	$(BIN)/python benchmarks/localisation_speed.py
-	$(BIN)/python -m rna_hf.hub.cards
+	$(BIN)/python -m benchmarks.speed.ribonanzanet --peer-python $(PEER_PYTHON) $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.speed.ribonanzanet --longest 4096
+	$(BIN)/python -m benchmarks.speed.tokenising --peer-python $(PEER_PYTHON) --output benchmarks/results/tokenising.json
+	$(BIN)/python -m benchmarks.speed.throughput --output benchmarks/results/throughput.json
+	$(BIN)/python -m benchmarks.speed.rnatracker
+	$(BIN)/python -m tools.report
 
 bench-quick: $(VENV)/.installed-dev $(PEER_PYTHON)  ## The same with short sequences, one round; writes nothing
-	$(BIN)/python benchmarks/speed.py --peer-python $(PEER_PYTHON) --quick $(BENCH_ARGS)
-	$(BIN)/python benchmarks/tokenising.py --peer-python $(PEER_PYTHON)
-	$(BIN)/python benchmarks/throughput.py --count 100
+	$(BIN)/python -m benchmarks.speed.ribonanzanet --peer-python $(PEER_PYTHON) --quick $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.speed.tokenising --peer-python $(PEER_PYTHON)
+	$(BIN)/python -m benchmarks.speed.throughput --count 100
 
 import-time: $(VENV)/.installed-dev  ## Measure what `import rna_hf` costs on top of transformers
-	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python -m benchmarks.speed.import_time
 
 clean:  ## Remove what was built, but not the environment
 	rm -rf build dist $(DEMO_OUTPUT) .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
-	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks recipes tools -name __pycache__ -type d -prune -exec rm -rf {} +

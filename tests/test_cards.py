@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, __version__
 from rna_hf.checkpoints import list_checkpoints
-from rna_hf.hub import cards
+from tools.report import cards
 
 NAME = "ribonanzanet-mini"
 REGIONS = ("models", "accuracy", "performance")
@@ -21,7 +21,7 @@ def number(value):
 
 
 def measured(digest):
-    """A result file in the form of `benchmarks/reactivity_accuracy.py`, with made-up numbers."""
+    """A result file in the form of `benchmarks.accuracy.reactivity`, with made-up numbers."""
 
     def channel(own, other):
         metrics = {
@@ -137,7 +137,7 @@ def test_check_names_what_is_stale(checkout, capsys):
 
 def test_scores_of_other_weights_are_refused(checkout):
     (checkout / cards.ACCURACY_FILE).write_text(json.dumps(measured("0" * 64)))
-    with pytest.raises(ValueError, match=r"run `benchmarks/reactivity_accuracy\.py`"):
+    with pytest.raises(ValueError, match=r"run `python -m benchmarks\.accuracy\.reactivity`"):
         cards.generate(checkout)
 
 
@@ -202,7 +202,7 @@ def test_a_benchmark_with_tables_of_its_own(checkout):
     folder = checkout / cards.CHECKPOINTS_FOLDER / "other"
     shutil.copytree(checkout / cards.CHECKPOINTS_FOLDER / NAME, folder)
     facts = yaml.safe_load((checkout / cards.FACTS_FOLDER / f"{NAME}.yaml").read_text(encoding="utf-8"))
-    facts |= {"benchmark": "other_accuracy", "tests": {"held": "held-out RNAs"}, "outputs": {"structure": "brackets"}}
+    facts |= {"benchmark": "other", "tests": {"held": "held-out RNAs"}, "outputs": {"structure": "brackets"}}
     facts["task"] = facts["task"] | {"predict": "structure", "column": "structure", "names": None}
     (checkout / cards.FACTS_FOLDER / "other.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

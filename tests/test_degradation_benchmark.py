@@ -1,22 +1,10 @@
-"""The scores of `benchmarks/degradation_accuracy.py` against the same numbers worked out directly."""
-
-import sys
-from pathlib import Path
+"""The scores of `benchmarks.accuracy.degradation` against the same numbers worked out directly."""
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import degradation_accuracy
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return degradation_accuracy
+from benchmarks.accuracy import degradation as benchmark
+from benchmarks.common.reporting import headline
 
 
 def made_up_rnas(count=6):
@@ -25,7 +13,7 @@ def made_up_rnas(count=6):
     return rnas, [rna["labels"] * 0.5 + generator.normal(size=rna["labels"].shape) for rna in rnas]
 
 
-def test_scores_over_all_nucleotides(benchmark):
+def test_scores_over_all_nucleotides():
     rnas, predictions = made_up_rnas()
     scores = benchmark.score(predictions, rnas)
     predicted, measured = np.concatenate(predictions), np.concatenate([rna["labels"] for rna in rnas])
@@ -37,7 +25,7 @@ def test_scores_over_all_nucleotides(benchmark):
         assert scores[f"pearson_{target}"][0] == pytest.approx(expected)
 
 
-def test_intervals_come_from_resampled_rnas(benchmark):
+def test_intervals_come_from_resampled_rnas():
     rnas, predictions = made_up_rnas()
     values = benchmark.score(predictions, rnas)["mcrmse"]
     found = benchmark.interval(values)
@@ -48,17 +36,12 @@ def test_intervals_come_from_resampled_rnas(benchmark):
 
 
 def test_the_headline_names_the_best_baseline():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        from reporting import headline
-    finally:
-        sys.path.remove(str(BENCHMARKS))
     found = headline("test", "mcrmse", "MCRMSE", 0.3, {"ridge": 0.4, "trees": 0.35}, is_error=True)
     assert (found["baseline"], found["baseline_value"], found["value"]) == ("trees", 0.35, 0.3)
     assert headline("test", "f1", "F1", 0.3, {"mfe": 0.4, "mea": 0.35})["baseline"] == "mfe"
 
 
-def test_windows_hold_the_neighbours(benchmark):
+def test_windows_hold_the_neighbours():
     rna = {"sequence": "ACGUA", "structure": "(..).", "predicted_loop_type": "SHHSE", "labels": np.zeros((3, 5))}
     features = benchmark.window_features(rna).reshape(3, 2 * benchmark.WINDOW + 1, -1)
     centre = benchmark.WINDOW

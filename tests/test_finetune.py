@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from datasets import Dataset
+from huggingface_hub import ModelCard
 from transformers import AutoTokenizer
 
 import rna_hf
@@ -118,7 +119,10 @@ def test_each_task_from_a_table_to_a_checkpoint(task, base, tmp_path):
     model = open_trained(task, output)
     tokenizer = AutoTokenizer.from_pretrained(output)
     assert torch.isfinite(model(**tokenizer("GGGAAACCC", return_tensors="pt"))[0]).all()
-    assert "test_loss" in (output / "README.md").read_text()
+    card = ModelCard.load(output / "README.md")
+    assert (card.data.library_name, card.data.base_model) == ("transformers", str(base))
+    assert {"rna", task} <= set(card.data.tags)
+    assert f"| test_loss | {scores['test_loss']:.4f} |" in card.text
 
 
 def losses(output):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recipes.ribonanzanet_mini import measured_data, shared_data, task_tables
+from recipes.rnatracker_mini import localisation_tables
 from rna_hf.data import splits
 from rna_hf.data.splits import (
     CONSTANT_ENDS,
@@ -26,8 +27,6 @@ from rna_hf.data.splits import (
 )
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DATA = REPOSITORY.parent / "shared" / "data"
-RECIPE = REPOSITORY / "examples" / "ribonanzanet_mini"
 CHECKPOINTS = REPOSITORY / "src" / "rna_hf" / "checkpoints"
 MANIFEST = CHECKPOINTS / "ribonanzanet-mini" / "training_data.json"
 START, END = CONSTANT_STARTS[0], CONSTANT_ENDS[0]
@@ -157,37 +156,29 @@ def test_every_checkpoint_has_a_manifest() -> None:
 
 
 @pytest.fixture(scope="module")
-def recipe():
-    if not DATA.is_dir():
-        pytest.skip(f"no shared data at {DATA}")
-    pytest.importorskip("pyarrow")
-    sys.path.insert(0, str(RECIPE))
-    try:
-        import measured_data
-    finally:
-        sys.path.remove(str(RECIPE))
-    return measured_data
+def data(shared_dir):
+    return shared_dir / "data"
 
 
 @pytest.fixture(scope="module")
-def measured(recipe):
-    return recipe.load_measured(DATA)
+def measured(data):
+    return measured_data.load_measured(data)
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("test_name", ["pk90", "test60", "natural", "openvaccine_public"])
-def test_selected_profiles_hold_no_test_sequence(recipe, measured, test_name: str) -> None:
-    tests = recipe.load_test_sequences(DATA, [test_name])[test_name]
+def test_selected_profiles_hold_no_test_sequence(data, measured, test_name: str) -> None:
+    tests = shared_data.load_test_sequences(data, [test_name])[test_name]
     assert len(tests) >= 50
     report = check_leakage([p.sequence for p in measured], tests, "measured profiles", test_name)
     assert report.is_clean, str(report)
 
 
 @pytest.mark.shared
-def test_the_check_finds_what_the_selection_drops(recipe) -> None:
+def test_the_check_finds_what_the_selection_drops(data) -> None:
     # Were the check blind, the two tests around this one would pass on anything.
-    tests = recipe.load_test_sequences(DATA, ["pk90"])["pk90"]
-    profile = recipe.read_columns(DATA, recipe.FILES["pk50"][0], ["sequence", "near_pk90"])
+    tests = shared_data.load_test_sequences(data, ["pk90"])["pk90"]
+    profile = shared_data.read_columns(data, shared_data.FILES["pk50"][0], ["sequence", "near_pk90"])
     marked = [s for s, near in zip(profile["sequence"], profile["near_pk90"]) if near]
     report = check_leakage([*marked, _mutate(tests[5], [60]), tests[6]], tests)
     assert len(report.near) > 0.5 * len(marked)  # pk90 here is half of the library that the marks refer to
@@ -196,28 +187,28 @@ def test_the_check_finds_what_the_selection_drops(recipe) -> None:
 
 
 @pytest.mark.shared
-def test_development_split_is_apart(recipe, measured) -> None:
-    train, validation = recipe.split(measured, "development")
+def test_development_split_is_apart(measured) -> None:
+    train, validation = measured_data.split(measured, "development")
     counts = {s: sum(p.source == s for p in validation) for s in ("lib15k", "pk50")}
     assert counts["lib15k"] == 400
     assert 200 <= counts["pk50"] < 330
     assert check_leakage([p.sequence for p in train], [p.sequence for p in validation]).is_clean
     assert not {p.cluster for p in validation} & {p.cluster for p in train}
-    assert recipe.split(measured, "final") == (measured, [])
-    again = recipe.split(measured, "development")[1]
+    assert measured_data.split(measured, "final") == (measured, [])
+    again = measured_data.split(measured, "development")[1]
     assert [p.id for p in again] == [p.id for p in validation]
 
 
 @pytest.mark.shared
-def test_shipped_manifest_holds_no_test_sequence(recipe) -> None:
+def test_shipped_manifest_holds_no_test_sequence(data) -> None:
     if not MANIFEST.is_file():
         pytest.skip(f"{MANIFEST.relative_to(REPOSITORY)} is written by the training")
     sources, facts = read_manifest(MANIFEST)
-    rebuilt = recipe.rebuild_sequences([s.name for s in sources], DATA, facts.get("structure_max_length", 200))
+    rebuilt = measured_data.rebuild_sequences([s.name for s in sources], data, facts.get("structure_max_length", 200))
     for source in sources:
         source.check(rebuilt[source.name])  # the digest ties this check to the very set that was trained on
-        names = recipe.STRUCTURE_TESTS if source.name in ("bprna", "rnastralign") else recipe.REACTIVITY_TESTS
-        for name, tests in recipe.load_test_sequences(DATA, names).items():
+        names = shared_data.STRUCTURE_TESTS if source.name in ("bprna", "rnastralign") else shared_data.REACTIVITY_TESTS
+        for name, tests in shared_data.load_test_sequences(data, names).items():
             report = check_leakage(rebuilt[source.name], tests, source.name, name)
             assert report.is_clean, str(report)
 
@@ -227,13 +218,8 @@ FINE_TUNES = [path.parent.name.removeprefix("ribonanzanet-mini-") for path in CH
 
 @pytest.mark.shared
 @pytest.mark.parametrize("task", FINE_TUNES)
-def test_fine_tunes_hold_no_sequence_of_their_test(recipe, task: str) -> None:
-    sys.path.insert(0, str(RECIPE))
-    try:
-        import task_tables
-    finally:
-        sys.path.remove(str(RECIPE))
-    tables = task_tables.TABLES[task](DATA)
+def test_fine_tunes_hold_no_sequence_of_their_test(data, task: str) -> None:
+    tables = task_tables.TABLES[task](data)
     sources, facts = read_manifest(CHECKPOINTS / f"ribonanzanet-mini-{task}" / "training_data.json")
     rows = [row for row in tables["train"] if len(row["sequence"]) <= (facts["max_length"] or np.inf)]
     for source in sources:
@@ -252,13 +238,8 @@ def test_manifest_has_no_machine_path() -> None:
 
 
 @pytest.mark.shared
-def test_rnatracker_mini_has_read_no_test_rna() -> None:
-    sys.path.insert(0, str(REPOSITORY / "examples" / "rnatracker_mini"))
-    try:
-        import localisation_tables
-    finally:
-        sys.path.pop(0)
-    rows, _ = localisation_tables.training_tables(DATA)
+def test_rnatracker_mini_has_read_no_test_rna(data) -> None:
+    rows, _ = localisation_tables.training_tables(data)
     (source,), _ = read_manifest(CHECKPOINTS / "rnatracker-mini" / "training_data.json")
     train = [row["sequence"] for row in rows["train"]]
     source.check(train)

@@ -2,22 +2,19 @@
 
 import gzip
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "rnatracker_mini"))
 pytest.importorskip("sklearn", reason="the baselines need scikit-learn")
 
-import localisation_accuracy as accuracy
-import localisation_baselines as baselines
-import localisation_speed as speed
-import localisation_tables as tables
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.accuracy import localisation as accuracy
+from benchmarks.accuracy import localisation_baselines as baselines
+from benchmarks.speed import rnatracker as speed
+from recipes.rnatracker_mini import localisation_tables as tables
 from rna_hf import RnaTokenizerFast, RnaTrackerConfig, RnaTrackerForLocalisation, convert_rnatracker
 
 SIGNAL = "GAUUACA"

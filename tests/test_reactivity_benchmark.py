@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from benchmarks.accuracy import reactivity as benchmark
+from benchmarks.accuracy import reactivity_baselines as baselines
+from benchmarks.common.vienna import UnpairedProbabilities
 from rna_hf.training.metrics import evaluate
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 CHANNELS = ("2A3", "DMS")
-
-
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import reactivity_accuracy
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return reactivity_accuracy
 
 
 def _profiles(number: int = 40) -> list[SimpleNamespace]:
@@ -39,7 +30,7 @@ def _profiles(number: int = 40) -> list[SimpleNamespace]:
     return result
 
 
-def test_sums_give_the_metrics_and_intervals_hold_them(benchmark: ModuleType) -> None:
+def test_sums_give_the_metrics_and_intervals_hold_them() -> None:
     profiles = _profiles()
     generator = np.random.default_rng(1)
     good = [np.nan_to_num(p.reactivity) + generator.normal(0, 0.2, p.reactivity.shape) for p in profiles]
@@ -65,27 +56,27 @@ def test_sums_give_the_metrics_and_intervals_hold_them(benchmark: ModuleType) ->
     assert interval["high"] - interval["low"] == pytest.approx(width, rel=0.3)
 
 
-def test_length_bins_cover_each_rna_once(benchmark: ModuleType) -> None:
+def test_length_bins_cover_each_rna_once() -> None:
     profiles = _profiles(120)
     constant = [np.random.default_rng(2).random(p.reactivity.shape) for p in profiles]
     parts = benchmark.by_length({"any": constant}, profiles, ("pearson",))
     assert sum(part["2A3"]["rnas"] for part in parts) == len(profiles)
 
 
-def test_letter_baseline_learns_the_letters(benchmark: ModuleType) -> None:
-    predict = benchmark.baselines.fit_letter_mean(_profiles(200), "2A3")
+def test_letter_baseline_learns_the_letters() -> None:
+    predict = baselines.fit_letter_mean(_profiles(200), "2A3")
     assert predict(["ACGU"])[0] == pytest.approx([0.72, 0.35, 0.5, 0.42], abs=0.04)
 
 
-def test_linear_and_trees_use_pairing(benchmark: ModuleType, tmp_path: Path) -> None:
+def test_linear_and_trees_use_pairing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("RNA")
     pytest.importorskip("sklearn")
-    baselines = benchmark.baselines
-    unpaired = baselines.UnpairedProbabilities(tmp_path)
+    monkeypatch.setattr(baselines, "CACHE", tmp_path / "trees")
+    unpaired = UnpairedProbabilities(tmp_path)
     hairpin = "GGGGCCAAAAGGCCCC"
     [probabilities] = unpaired([hairpin])
     assert probabilities[:4].max() < 0.2 < 0.8 < probabilities[6:10].min()
-    assert np.array_equal(baselines.UnpairedProbabilities(tmp_path).known[hairpin], probabilities)
+    assert np.array_equal(UnpairedProbabilities(tmp_path).known[hairpin], probabilities)
     profiles = _profiles(60)
     for p in profiles:
         p.reactivity = np.repeat(unpaired([p.sequence])[0][:, None], 2, axis=1)
@@ -96,8 +87,8 @@ def test_linear_and_trees_use_pairing(benchmark: ModuleType, tmp_path: Path) -> 
     assert np.array_equal(trees, again)
 
 
-def test_window_features_are_aligned(benchmark: ModuleType) -> None:
-    features = benchmark.baselines.window_features("ACGUA", np.arange(5) / 10).reshape(5, 13, 5)
+def test_window_features_are_aligned() -> None:
+    features = baselines.window_features("ACGUA", np.arange(5) / 10).reshape(5, 13, 5)
     for position in range(5):
         for offset in range(-6, 7):
             other = position + offset

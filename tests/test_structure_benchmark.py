@@ -3,8 +3,6 @@
 import csv
 import gzip
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "ribonanzanet_mini"))
 pytest.importorskip("RNA", reason="the baselines fold with ViennaRNA: pip install 'rna-hf[structure]'")
 
-import structure_accuracy as benchmark
-from bootstrap import mean_interval
-from structure_accuracy import Decoding
-from structure_baselines import ViennaStructures
-from structure_families import abstract_shape, closest_families, find_alike, near_shapes
-from structure_sets import WATSON_CRICK_OR_WOBBLE, KnownRna, canonical, read_pdb
-from task_tables import without_hidden_families
-
+from benchmarks.accuracy import structure as benchmark
+from benchmarks.accuracy.structure import Decoding
+from benchmarks.common.bootstrap import mean_interval
+from benchmarks.common.structure_sets import WATSON_CRICK_OR_WOBBLE, KnownRna, canonical, read_pdb
+from benchmarks.common.vienna import ViennaStructures
+from recipes.ribonanzanet_mini.structure_families import abstract_shape, closest_families, find_alike, near_shapes
+from recipes.ribonanzanet_mini.task_tables import without_hidden_families
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForSecondaryStructure, RnaTokenizerFast
 from rna_hf.structure import parse_dotbracket
 

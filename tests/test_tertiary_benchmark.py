@@ -2,8 +2,6 @@
 
 import csv
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "ribonanzanet_mini"))
 pytest.importorskip("RNA", reason="a baseline folds with ViennaRNA: pip install 'rna-hf[structure]'")
 
-import helix_constants
-import task_tables
-import tertiary_accuracy as benchmark
-import tertiary_baselines as baselines
-
+from benchmarks.accuracy import helix_constants
+from benchmarks.accuracy import tertiary as benchmark
+from benchmarks.accuracy import tertiary_baselines as baselines
+from recipes.ribonanzanet_mini import task_tables
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForTertiaryStructure, RnaTokenizerFast
 from rna_hf.data.cluster_split import report_leakage
 from rna_hf.structure import helices, parse_dotbracket, rmsd, tm_score
@@ -234,7 +230,7 @@ def test_a_whole_run(tmp_path, capsys):
 
 
 def test_what_is_missing_is_named(tmp_path, capsys):
-    with pytest.raises(FileNotFoundError, match=r"task_tables\.py 3d"):
+    with pytest.raises(FileNotFoundError, match="task_tables 3d"):
         benchmark.main(["--tables", str(tmp_path)])
     with pytest.raises(SystemExit):
         benchmark.main(["--samples", "0"])

@@ -1,21 +1,16 @@
 """The recipe of ribonanzanet-mini: resumable step by step, batches as they should be, a checkpoint that opens."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "ribonanzanet_mini"))
 pytest.importorskip("RNA", reason="the recipe folds with ViennaRNA: pip install 'rna-hf[structure]'")
 
-import batches as recipe
-import train
-from batches import Stage, TrainingBatches, fold, generate_sequence, known_pairs
-from known_structures import KnownStructure
-from measured_data import CHANNELS, Profile
-
+from recipes.ribonanzanet_mini import batches as recipe
+from recipes.ribonanzanet_mini import train
+from recipes.ribonanzanet_mini.batches import Stage, TrainingBatches, fold, generate_sequence, known_pairs
+from recipes.ribonanzanet_mini.known_structures import KnownStructure
+from recipes.ribonanzanet_mini.measured_data import CHANNELS, Profile
 from rna_hf import AutoModelForReactivity
 from rna_hf.data.splits import read_manifest
 

@@ -6,11 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-import tokenising
 import torch
 from tokenizers import AddedToken
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from benchmarks.speed import tokenising
 from rna_hf.data import collators
 from rna_hf.prediction.predictor import Predictor
 from rna_hf.prediction.tasks import TASKS

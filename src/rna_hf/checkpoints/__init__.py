@@ -149,14 +149,19 @@ def _read(path: Path) -> Checkpoint:
         path=path,
         model_type=config.get("model_type", ""),
         model_class=architectures[0],
-        num_parameters=sum(_count_parameters(file) for file in path.glob("*.safetensors")),
+        num_parameters=count_parameters(path),
         num_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
         training_max_length=config.get("training_max_length"),
         scores=_read_scores(path / "README.md"),
     )
 
 
-def _count_parameters(file: Path) -> int:
+def count_parameters(folder: Path) -> int:
+    """Count the values in the safetensors files of a folder."""
+    return sum(_count_values(file) for file in folder.glob("*.safetensors"))
+
+
+def _count_values(file: Path) -> int:
     """Count the values in a safetensors file from its header: 8 bytes of length, then JSON."""
     with open(file, "rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))

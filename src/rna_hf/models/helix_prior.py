@@ -16,7 +16,7 @@ from ..structure.helices import expected_distances, graph_distances, rigid_helic
 
 # Scale of the Laplace distribution of the logarithm of a distance around that of the expected one. In known structures
 # the mean error is 0.28 where no helix fixes the distance, and the median error 0.06 within a helix and between
-# neighbours of the chain (`benchmarks/helix_constants.py`). The scale is a little smaller there, for helices to keep
+# neighbours of the chain (benchmark `helix_constants`). The scale is a little smaller there, for helices to keep
 # their shape against the pull of the rest.
 _LOOSE_LOG_SCALE = math.log(0.27)
 _RIGID_LOG_SCALE = math.log(0.05)

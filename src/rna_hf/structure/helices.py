@@ -24,32 +24,37 @@ LARGEST_STACKED_LOOP = 3  # unpaired nucleotides of a strand across which a heli
 SHORTEST_HELIX = 2  # pairs: a lone pair turns no helix
 # A pair of nucleotides that no helix fixes is expected at a g^b angstrom, g its shortest way in angstrom: a and b, by
 # least squares of the logarithms over 200 pairs of each of the 691 training chains of `task_tables.py 3d`, with the
-# minimum free energy structures of ViennaRNA (`benchmarks/helix_constants.py`).
+# minimum free energy structures of ViennaRNA (benchmark `helix_constants`).
 EXPECTED_POWER = (2.889, 0.597)
 
 
-def a_form_helix(levels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def a_form_helix(
+    levels: ArrayLike, radius: float = RADIUS, dyad_angle: float = DYAD_ANGLE, dyad_offset: float = DYAD_OFFSET
+) -> tuple[np.ndarray, np.ndarray]:
     """Place C1' of a right-handed A-form double helix.
 
     Rise and twist are those of the fibre (Arnott et al., J. Mol. Biol. 81:107, 1973: 2.81 angstrom and 32.7 degrees). A
     dyad through each base pair turns one strand into the other, so radius, angle and offset from that dyad say the
     rest. They were fitted to the median distances in 2,002 stacks of five predicted pairs that the structure confirms
-    (9 to 12.5 angstrom), in chains of the PDB from before May 2022 (`benchmarks/helix_constants.py`). They meet them to
+    (9 to 12.5 angstrom), in chains of the PDB from before May 2022 (benchmark `helix_constants`). They meet them to
     0.03 angstrom (root mean square): 5.5 between neighbours, 10.65 in a pair, 8.0 and 13.7 across to the pairs next to
     it.
 
     Args:
         levels: (N,) number of the base pair along the helix, in 5' to 3' direction of the first strand.
+        radius: of C1' about the axis, angstrom.
+        dyad_angle: from the dyad of a base pair to C1' of its first strand, about the axis, radians.
+        dyad_offset: the same along the axis, angstrom.
 
     Returns:
         Both strands, each (N, 3): the nucleotides at these levels, and their partners. The axis is z.
     """
     level = np.asarray(levels, dtype=np.float64)
     angle, height = TWIST * level, RISE * level
-    first, second = angle + DYAD_ANGLE, angle - DYAD_ANGLE
+    first, second = angle + dyad_angle, angle - dyad_angle
     return (
-        np.stack([RADIUS * np.cos(first), RADIUS * np.sin(first), height + DYAD_OFFSET], axis=-1),
-        np.stack([RADIUS * np.cos(second), RADIUS * np.sin(second), height - DYAD_OFFSET], axis=-1),
+        np.stack([radius * np.cos(first), radius * np.sin(first), height + dyad_offset], axis=-1),
+        np.stack([radius * np.cos(second), radius * np.sin(second), height - dyad_offset], axis=-1),
     )
 
 

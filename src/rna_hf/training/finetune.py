@@ -16,6 +16,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoints import find_checkpoint
+from ..hub.model_card import CardFacts, scores_table, write_card
 from ..models.base import UnknownNucleotidesWarning
 from ..models.registry import ARCHITECTURES
 from ..tasks import Task, trained_tasks
@@ -146,7 +147,7 @@ def finetune(
         trained.save_pretrained(output, state_dict=weights)
         tokenizer.save_pretrained(output)
         sizes = {name: len(dataset) for name, dataset in datasets.items()}
-        (output / "README.md").write_text(run_card(model_arguments, data_arguments, scores, sizes), encoding="utf-8")
+        write_card(output, describe_run(model_arguments, data_arguments, task, sizes), accuracy=scores_table(scores))
         (output / SCORES_FILE).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     trainer.accelerator.wait_for_everyone()
     return scores
@@ -297,20 +298,23 @@ class EpochCallback(TrainerCallback):
         self._dataset.epoch = int(state.epoch or 0)
 
 
-def run_card(
-    model_arguments: ModelArguments, data_arguments: DataArguments, scores: dict[str, float], sizes: dict[str, int]
-) -> str:
-    """Write the card of a fine-tuned checkpoint."""
-    numbers = "\n".join(
-        f"| {name} | {value:.4f} |" for name, value in sorted(scores.items()) if isinstance(value, float)
-    )
-    counts = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
-    base, origin = f"base_model: {model_arguments.model}\n", f"Fine-tuned from `{model_arguments.model}`"
+def describe_run(
+    model_arguments: ModelArguments, data_arguments: DataArguments, task: FineTuneTask, sizes: dict[str, int]
+) -> CardFacts:
+    """Say for the card where a fine-tuned checkpoint comes from."""
+    import rna_hf
+
+    origin = f"Fine-tuned from `{model_arguments.model}`"
     if model_arguments.is_architecture:
-        base, origin = "", f"A `{model_arguments.model}`, trained from nothing"
-    return (
-        f"---\nlibrary_name: transformers\n{base}"
-        f"tags: [rna, {model_arguments.task}]\n---\n\n"
-        f"# {model_arguments.task}\n\n{origin} with `rna-hf finetune` on "
-        f"`{Path(data_arguments.train_file).name}` ({counts} RNAs).\n\n| | value |\n| --- | ---: |\n{numbers}\n"
+        origin = f"A `{model_arguments.model}`, trained from nothing"
+    counts = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
+    return CardFacts(
+        title=model_arguments.task,
+        summary=f"{origin} with `rna-hf finetune` on `{Path(data_arguments.train_file).name}` ({counts} RNAs).",
+        tags=["rna", model_arguments.task],
+        base_model=None if model_arguments.is_architecture else model_arguments.model,
+        task={
+            "auto_class": task.auto_class,
+            "package": "rna_hf" if hasattr(rna_hf, task.auto_class) else "transformers",
+        },
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from common import ModelTests
-from parity import GoldenModels, compare_file, golden_files
 
+from benchmarks.accuracy.parity import GoldenModels, compare_file, golden_files
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetModel
 from rna_hf.layers.attention import cancel_mixed_logits, mask_padded_keys
 from rna_hf.layers.pair import OuterProductMean, RelativePosition, TriangleUpdate

@@ -1,0 +1,1 @@
+"""What the package is measured by: `accuracy` and `speed`, beside others. Run from the root of a checkout."""

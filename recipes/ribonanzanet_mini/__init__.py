@@ -1,0 +1,1 @@
+"""Training of `ribonanzanet-mini`, and the tables and exports of what is fine-tuned from it."""

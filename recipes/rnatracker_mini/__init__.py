@@ -1,0 +1,1 @@
+"""Tables and export of `rnatracker-mini`."""

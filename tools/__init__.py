@@ -1,0 +1,1 @@
+"""What serves the repository and is not in the wheel."""
