@@ -16,7 +16,6 @@ from test_prediction_tasks import raise_interrupt, read_all
 from transformers import pipeline
 
 from rna_hf import RnaTrackerConfig, RnaTrackerForLocalisation, memory, plots
-from rna_hf import RnaTrackerConfig
 from rna_hf.pipelines import LocalisationPipeline
 from rna_hf.prediction import chunks, make_batches, predict
 from rna_hf.prediction.predictor import find_linear_length

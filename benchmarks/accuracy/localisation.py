@@ -185,7 +185,7 @@ def pearson_of_fold(shares: np.ndarray, labels: np.ndarray, compartments: Sequen
         labels: (N, C), true.
         compartments: the C names.
     """
-    from rna_hf.training.metrics import pearson_r
+    from rna_hf.tasks.scores import pearson_r
 
     found = {name: pearson_r(shares[:, column], labels[:, column]) for column, name in enumerate(compartments)}
     return found | {"overall": pearson_r(shares.ravel(), labels.ravel())}

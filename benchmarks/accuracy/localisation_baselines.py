@@ -74,7 +74,7 @@ def _probabilities(model: object, features: np.ndarray, count: int) -> np.ndarra
 
 def mean_correlation(predicted: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean over compartments of Pearson's r of predicted and true shares, both (N, C)."""
-    from rna_hf.training.metrics import pearson_r
+    from rna_hf.tasks.scores import pearson_r
 
     return float(np.nanmean([pearson_r(*columns) for columns in zip(predicted.T, labels.T)]))
 

@@ -39,7 +39,7 @@ from benchmarks.common.vienna import UnpairedProbabilities, require_vienna
 from recipes.places import DEFAULT_DATA
 from recipes.ribonanzanet_mini import measured_data
 from rna_hf.data.splits import read_manifest
-from rna_hf.training.metrics import average_ranks, evaluate, is_measured, select_channels
+from rna_hf.tasks.scores import average_ranks, evaluate, is_measured, select_channels
 
 from . import reactivity_baselines as baselines
 

@@ -156,7 +156,7 @@ def fit_trees(
 
 
 def stack_channels(models: Sequence[Predict]) -> Predict:
-    """Join one single-channel model a channel into a predictor of (L, C) arrays for `rna_hf.training.metrics`."""
+    """Join one single-channel model a channel into a predictor of (L, C) arrays for `rna_hf.tasks.scores`."""
     return lambda sequences: [
         np.stack(values, axis=1).astype(np.float32) for values in zip(*(model(sequences) for model in models))
     ]

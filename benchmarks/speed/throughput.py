@@ -99,11 +99,11 @@ def run_inside(report: Path, arguments: list[str]) -> int:
     import torch
 
     import rna_hf.prediction
+    import rna_hf.prediction.engine
     from rna_hf.cli.main import run
     from rna_hf.data.run_folder import RunFolder
     from rna_hf.data.sequences import SequenceChecker
-    from rna_hf.prediction.predictor import Predictor
-    from rna_hf.prediction.tasks import TASKS
+    from rna_hf.tasks import TASKS
 
     seconds: dict[str, float] = {}
     devices: list[torch.device] = []
@@ -124,23 +124,23 @@ def run_inside(report: Path, arguments: list[str]) -> int:
 
         return timed
 
-    load = Predictor.load
+    load = rna_hf.prediction.engine.load_model
 
-    def load_with_clock(*args: Any, **kwargs: Any) -> Predictor:
-        predictor = load(*args, **kwargs)
-        devices.append(predictor.device)
-        predictor.model.forward = clock("forward_s", predictor.model.forward)
-        return predictor
+    def load_with_clock(*args: Any, **kwargs: Any) -> Any:
+        model = load(*args, **kwargs)
+        devices.append(model.device)
+        model.forward = clock("forward_s", model.forward)
+        return model
 
     for owner, name, step in [
         (SequenceChecker, "check", "check_s"),
         (RunFolder, "write_part", "write_parts_s"),
         (RunFolder, "join", "join_s"),
-        (type(TASKS["reactivity"]), "plot", "plot_s"),
+        (type(TASKS["reactivity"].prediction), "plot", "plot_s"),
         (rna_hf.prediction, "predict", "predict_s"),
     ]:
         setattr(owner, name, clock(step, getattr(owner, name)))
-    Predictor.load = clock("load_s", load_with_clock)  # type: ignore[method-assign]
+    rna_hf.prediction.engine.load_model = clock("load_s", load_with_clock)
     code = run(["predict", "reactivity", *arguments])
     facts = {"device": str(devices[0]) if devices else None, "threads": torch.get_num_threads()}
     facts["torch"] = torch.__version__

@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from transformers import AutoTokenizer
 
-import rna_hf
 from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
+from rna_hf.tasks import TASKS
 from rna_hf.training.run_record import RECORD_FILE, kept_step
-from rna_hf.training.tasks import TASKS
 
 from .task_tables import TABLES, describe_sources
 
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pair-weight", type=float, help="for structures: how much pairs count in decoding")
     arguments = parser.parse_args(argv)
     stage = {"name": arguments.task, "steps": kept_step(arguments.run)}
-    model = getattr(rna_hf, TASKS[arguments.task].auto_class).from_pretrained(arguments.run)
+    model = TASKS[arguments.task].auto_class().from_pretrained(arguments.run)
     rows = pq.read_table(arguments.tables / f"{arguments.task}_train.parquet").to_pylist()
     rows = [row for row in rows if len(row["sequence"]) <= (arguments.max_length or np.inf)]
     model.config.training_max_length = min(max(len(row["sequence"]) for row in rows), arguments.crop or sys.maxsize)

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RnaTokenizerFast
 from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
-from rna_hf.training.metrics import evaluate
+from rna_hf.tasks.scores import evaluate
 
 from ..places import DEFAULT_DATA, REPOSITORY
 from .batches import PAD_ID, PAIR_SOURCES, TRAINING_CHANNELS, Batch, Stage, TrainingBatches, encode
@@ -255,7 +255,7 @@ def export(trainer: Trainer, records: list[Profile | KnownStructure], folder: Pa
     config = RibonanzaNetConfig(**CONFIG, channels=SHIPPED_CHANNELS, training_max_length=longest)
     model = RibonanzaNetForReactivity(config)
     weights = trained.state_dict()
-    for name in ("head.weight", "head.bias"):
+    for name in ("reactivity_head.weight", "reactivity_head.bias"):
         weights[name] = weights[name][kept]
     model.load_state_dict(weights)
     model.save_pretrained(folder)

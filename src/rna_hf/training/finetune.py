@@ -299,11 +299,9 @@ class EpochCallback(TrainerCallback):
 
 
 def describe_run(
-    model_arguments: ModelArguments, data_arguments: DataArguments, task: FineTuneTask, sizes: dict[str, int]
+    model_arguments: ModelArguments, data_arguments: DataArguments, task: Task, sizes: dict[str, int]
 ) -> CardFacts:
     """Say for the card where a fine-tuned checkpoint comes from."""
-    import rna_hf
-
     origin = f"Fine-tuned from `{model_arguments.model}`"
     if model_arguments.is_architecture:
         origin = f"A `{model_arguments.model}`, trained from nothing"
@@ -314,7 +312,7 @@ def describe_run(
         tags=["rna", model_arguments.task],
         base_model=None if model_arguments.is_architecture else model_arguments.model,
         task={
-            "auto_class": task.auto_class,
-            "package": "rna_hf" if hasattr(rna_hf, task.auto_class) else "transformers",
+            "auto_class": task.auto_class_name,
+            "package": task.auto_class().__module__.partition(".")[0],
         },
     )
