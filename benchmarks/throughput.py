@@ -98,8 +98,8 @@ def run_inside(report: Path, arguments: list[str]) -> int:
 
     import rna_hf.prediction
     from rna_hf.cli.main import run
+    from rna_hf.data.checks import SequenceChecker
     from rna_hf.data.run_folder import RunFolder
-    from rna_hf.data.sequences import SequenceChecker
     from rna_hf.prediction.predictor import Predictor
     from rna_hf.prediction.tasks import TASKS
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.sequences import SequenceRecord
+from ..data.sources import SequenceRecord
 from ..memory import has_pair_states
 from ..models.rnatracker import UnknownNucleotidesWarning
 from .tasks import PredictionTask, Row

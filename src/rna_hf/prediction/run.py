@@ -25,16 +25,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..checkpoints import find_checkpoint
+from ..data.checks import InputSummary, SequenceChecker, explain_unknown, unknown_share
 from ..data.run_folder import FORMATS, SKIPPED_FILE, RunFolder
-from ..data.sequences import (
-    InputSummary,
-    SequenceChecker,
-    SequenceInput,
-    SequenceRecord,
-    explain_unknown,
-    open_sequences,
-    unknown_share,
-)
+from ..data.sources import SequenceInput, SequenceRecord, open_sequences
 from ..memory import MemoryLimit, available_memory
 from ..version import __version__
 from .chunks import make_chunks, share_out

@@ -1,4 +1,6 @@
-"""RNA alphabets and the tokenizer."""
+"""RNA alphabets and the tokenizer, which imports transformers: it waits until it is asked for."""
+
+from typing import TYPE_CHECKING, Any
 
 from .alphabets import (
     ALPHABETS,
@@ -12,8 +14,10 @@ from .alphabets import (
     get_alphabet,
     letter_map,
 )
-from .bulk import encode_bulk
-from .tokenization_rna import RnaTokenizerFast
+
+if TYPE_CHECKING:
+    from .bulk import encode_bulk
+    from .tokenization_rna import RnaTokenizerFast
 
 __all__ = [
     "ALPHABETS",
@@ -29,3 +33,15 @@ __all__ = [
     "get_alphabet",
     "letter_map",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "encode_bulk":
+        from .bulk import encode_bulk
+
+        return encode_bulk
+    if name == "RnaTokenizerFast":
+        from .tokenization_rna import RnaTokenizerFast
+
+        return RnaTokenizerFast
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from ..data.checks import explain_unknown, unknown_share
 from ..data.collators import DataCollatorForReactivity
-from ..data.readers.packed_files import check_count
-from ..data.sequences import explain_unknown, unknown_share
 from ..data.splits import MAX_K
+from ..data.text_files import check_count
 from ..tokenization import KEPT_ENDS
 from .arguments import DataArguments
 from .metrics import is_measured

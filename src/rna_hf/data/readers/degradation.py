@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...structure.dotbracket import parse_dotbracket
-from .packed_files import check_count, check_file, check_sequence, open_text
+from ..checks import check_sequence
+from ..text_files import check_count, check_file, open_text
 from .record_datasets import make_dataset
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from .packed_files import check_count, check_file, check_sequence, open_binary, parse_number
+from ..checks import check_sequence
+from ..text_files import check_count, check_file, open_binary, parse_number
 from .record_datasets import make_dataset
 
 if TYPE_CHECKING:
