@@ -10,7 +10,6 @@ from rna_hf.training.metrics import (
     channel_metrics,
     evaluate,
     is_measured,
-    reactivity_compute_metrics,
     regression_metrics,
     spearman_r,
 )
@@ -105,13 +104,3 @@ def test_wrong_inputs_are_named() -> None:
         regression_metrics(np.full(3, np.nan), np.zeros(3))
     with pytest.raises(ValueError, match="match"):
         regression_metrics(np.zeros(3), np.zeros(4))
-
-
-def test_compute_metrics_for_the_trainer() -> None:
-    predictions, labels = _values()
-    p, y = predictions.reshape(4, 25, 2), labels.reshape(4, 25, 2).copy()
-    y[:, 20:] = np.nan
-    compute = reactivity_compute_metrics(("2A3", "DMS"))
-    expected = channel_metrics(p, y, ("2A3", "DMS"))
-    assert compute(SimpleNamespace(predictions=p, label_ids=y)) == expected
-    assert compute(SimpleNamespace(predictions=(p, "states"), label_ids=(y,))) == expected

@@ -203,26 +203,3 @@ def evaluate(
             raise ValueError(f"prediction of shape {np.shape(p)} for {record.sequence[:12]}..., expected {y.shape}")
     empty = np.zeros((0, len(channels)))
     return channel_metrics(np.concatenate([empty, *predictions]), np.concatenate([empty, *labels]), channels, clip)
-
-
-def reactivity_compute_metrics(
-    channels: Sequence[str], clip: tuple[float, float] | None = (0.0, 1.0)
-) -> Callable[[Any], dict[str, float]]:
-    """Build the `compute_metrics` of a `transformers.Trainer` for a reactivity head.
-
-    Args:
-        channels: names of the head's channels.
-        clip: see `regression_metrics`.
-
-    Returns:
-        A function of an `EvalPrediction` whose `predictions` (or their first entry) and `label_ids` are (B, L, C).
-    """
-
-    def compute_metrics(prediction: Any) -> dict[str, float]:
-        values = prediction.predictions
-        values = values[0] if isinstance(values, tuple) else values
-        labels = prediction.label_ids
-        labels = labels[0] if isinstance(labels, tuple) else labels
-        return channel_metrics(values, labels, channels, clip)
-
-    return compute_metrics

@@ -15,7 +15,8 @@
 All of them keep the letters of a sequence as they are written (case, T or U), and raise one line that names file, line
 and remedy when something is wrong. Files may be gzipped, or zip archives of one file (structures: plain text only). A
 `Dataset` is written to the cache of the `datasets` library as an Arrow file (`cache_dir` says where else) and mapped
-from there; a changed file is read anew. With `streaming=True` the same records come as an `IterableDataset` that holds one at a time.
+from there; a changed file is read anew. With `streaming=True` the same records come as an `IterableDataset` that
+holds one at a time.
 """
 
 from .coordinates import read_rna3d

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
 OPENVACCINE_TARGETS = ("reactivity", "deg_Mg_pH10", "deg_pH10", "deg_Mg_50C", "deg_50C")
-"""The five measurements, in the order of the label channels and of the submission's columns."""
+"""The five measurements, in the order of the label channels."""
 
 _ERRORS = ("reactivity_error", *(name.replace("deg_", "deg_error_") for name in OPENVACCINE_TARGETS[1:]))
 _FIELDS = ("id", "sequence", "structure", "predicted_loop_type", "seq_length", "seq_scored")
