@@ -13,8 +13,10 @@ LAYERS = [
     {"cli"},
     {"training", "pipelines", "hub", "prediction", "plots"},
     {"data", "checkpoints", "memory", "motifs"},
-    {"models", "tokenization", "structure"},
-    {"layers", "outputs", "losses", "atomic_files"},
+    {"models", "tokenization"},
+    {"layers", "outputs", "losses"},
+    {"structure"},
+    {"atomic_files"},
 ]
 # These tie the package together and are held to rules of their own below.
 TOP_LEVEL = {"", "auto", "registration", "version"}

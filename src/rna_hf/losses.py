@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers.distance_geometry import handedness, pair_distances
+from .structure.superposition import best_rotations
 
 IGNORED_LABEL = -100.0
 """Stands for "not measured" beside NaN. The Trainer counts items as `labels != -100`, so collators write this value."""
@@ -231,10 +232,8 @@ def _is_resolved(labels: Tensor) -> Tensor:
 @torch.no_grad()
 def _rotation(points: Tensor, targets: Tensor) -> Tensor:
     """The rotation (3, 3) for which points @ rotation lies nearest to targets, both (N, 3) and centred."""
-    left, _, right = torch.linalg.svd((points.T @ targets).double())
-    sign = torch.det(left @ right).sign()
-    left = torch.cat([left[:, :2], left[:, 2:] * sign], dim=1)
-    return (left @ right).to(points.dtype)
+    covariance = (points.T @ targets).cpu().double()
+    return torch.from_numpy(best_rotations(covariance.numpy())).T.to(points)
 
 
 def task_loss(logits: Tensor, labels: Tensor, problem_type: str, num_items: Tensor | int | None = None) -> Tensor:
