@@ -40,7 +40,8 @@ import measured_data  # noqa: E402
 import reactivity_baselines as baselines  # noqa: E402
 
 from rna_hf.data.splits import read_manifest  # noqa: E402
-from rna_hf.training.metrics import average_ranks, evaluate, is_measured, select_channels  # noqa: E402
+from rna_hf.measured import is_measured  # noqa: E402
+from rna_hf.training.metrics import average_ranks, evaluate, select_channels  # noqa: E402
 
 MODEL = REPOSITORY / "src" / "rna_hf" / "checkpoints" / "ribonanzanet-mini"
 OUTPUT = REPOSITORY / "benchmarks" / "results" / "reactivity_accuracy.json"

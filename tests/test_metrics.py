@@ -9,7 +9,6 @@ from rna_hf.training.metrics import (
     average_ranks,
     channel_metrics,
     evaluate,
-    is_measured,
     regression_metrics,
     spearman_r,
 )
@@ -21,11 +20,6 @@ def _values(size: int = 200) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     labels = generator.normal(0.4, 0.6, size)
     return labels + generator.normal(0, 0.5, size), labels
-
-
-def test_nan_and_ignore_index_are_masked() -> None:
-    assert is_measured(np.array([0.0, np.nan, -100.0, np.inf, -1.0])).tolist() == [True, False, False, False, True]
-    assert is_measured(np.array([0, -100, 3])).tolist() == [True, False, True]
 
 
 def test_metrics_equal_scipy_on_measured_values() -> None:

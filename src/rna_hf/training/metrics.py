@@ -1,4 +1,4 @@
-"""Metrics per task; values that were not measured (NaN or -100) are masked in `is_measured`, as in the losses."""
+"""Metrics per task over measured values only, those of the losses: see `rna_hf.measured`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..losses import IGNORED_LABEL
+from ..measured import is_measured
 
 
 class MeasuredProfile(Protocol):
@@ -24,19 +24,6 @@ class MeasuredProfile(Protocol):
     @property
     def reactivity(self) -> np.ndarray:
         """(L, C), normalised reactivity, NaN where not measured."""
-
-
-def is_measured(labels: np.ndarray) -> np.ndarray:
-    """Tell measured labels from missing ones.
-
-    Args:
-        labels: any shape; float labels miss as NaN (or infinity), all labels miss as -100.
-
-    Returns:
-        Boolean array of the same shape.
-    """
-    labels = np.asarray(labels)
-    return np.isfinite(labels) & (labels != IGNORED_LABEL)
 
 
 def without_timings(metrics: Mapping[str, Any]) -> dict[str, float]:

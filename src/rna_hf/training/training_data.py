@@ -17,9 +17,9 @@ from ..data.checks import explain_unknown, unknown_share
 from ..data.collators import DataCollatorForReactivity
 from ..data.splits import MAX_K
 from ..data.text_files import check_count
+from ..measured import is_measured
 from ..tokenization import KEPT_ENDS
 from .arguments import DataArguments
-from .metrics import is_measured
 from .tasks import FineTuneTask
 
 # Which RNAs are taken by the signal-to-noise ratios of their profiles; the loss counts a profile by the same limit.
