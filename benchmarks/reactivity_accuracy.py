@@ -39,6 +39,7 @@ sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "examples" / "r
 import measured_data  # noqa: E402
 import reactivity_baselines as baselines  # noqa: E402
 
+from rna_hf.data.batches import make_batches  # noqa: E402
 from rna_hf.data.splits import read_manifest  # noqa: E402
 from rna_hf.measured import is_measured  # noqa: E402
 from rna_hf.training.metrics import average_ranks, evaluate, select_channels  # noqa: E402
@@ -84,18 +85,16 @@ def model_predictor(folder: Path, batch_size: int = 16) -> baselines.Predict:
     @torch.inference_mode()
     def predict(sequences: list[str]) -> list[np.ndarray]:
         result: list[np.ndarray] = [np.zeros((0, len(CHANNELS)), np.float32)] * len(sequences)
-        by_length: dict[int, list[int]] = {}
-        for i, sequence in enumerate(sequences):
-            by_length.setdefault(len(sequence), []).append(i)
-        for length, indices in sorted(by_length.items()):
-            for start in range(0, len(indices), batch_size):
-                batch = indices[start : start + batch_size]
-                inputs = tokenizer([sequences[i] for i in batch], return_tensors="pt")
-                if inputs["input_ids"].shape[1] != length:
-                    raise ValueError(f"{folder}: {inputs['input_ids'].shape[1]} tokens for {length} nt; expected equal")
-                logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
-                for i, values in zip(batch, logits[..., columns].float().numpy()):
-                    result[i] = values
+        lengths = [len(sequence) for sequence in sequences]
+        for batch in make_batches(lengths, batch_size, pads=False, cost=lambda number, length: number):
+            inputs = tokenizer([sequences[i] for i in batch], return_tensors="pt")
+            if inputs["input_ids"].shape[1] != lengths[batch[0]]:
+                raise ValueError(
+                    f"{folder}: {inputs['input_ids'].shape[1]} tokens for {lengths[batch[0]]} nt; expected equal"
+                )
+            logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+            for i, values in zip(batch, logits[..., columns].float().numpy()):
+                result[i] = values
         return result
 
     return predict
