@@ -321,12 +321,28 @@ def test_masked_lm_reads_fasta(base, tmp_path):
     assert 0 <= scores["eval_accuracy"] <= 1
 
 
+def test_reactivity_reads_rdat(base, tmp_path):
+    letters, rng = random.Random(0), np.random.default_rng(0)
+    lines = ["RDAT_VERSION 0.34", "NAME library", f"SEQUENCE {'X' * 20}", f"SEQPOS {' '.join(map(str, range(1, 17)))}"]
+    for index in range(1, 17):
+        sequence = "".join(letters.choices("ACGU", k=20))
+        lines.append(f"ANNOTATION_DATA:{index} sequence:{sequence} modifier:{'DMS' if index % 2 else '1M7'}")
+        lines.append(f"REACTIVITY:{index} {' '.join(f'{value:.3f}' for value in rng.random(16))}")
+    table = tmp_path / "LIBRARY_0000.rdat"
+    table.write_text("\n".join(lines) + "\n")
+    assert run(arguments("reactivity", base, table, tmp_path / "run", data_format="rdat")) == 0
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    # Four RNAs were set aside, each with 16 measured nucleotides in one channel.
+    assert scores["eval_count_2A3"] + scores["eval_count_DMS"] == 64
+    assert np.isfinite(scores["eval_mae"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"task": "folding"}, "task is 'folding': choose one of"),
         ({"train_file": "nowhere.parquet"}, "nowhere.parquet does not exist"),
-        ({"data_format": "excel"}, "data_format is 'excel'"),
+        ({"data_format": "excel"}, "data_format is 'excel': choose table or one of ribonanza, ribonanza_test, rdat"),
         ({"task": "structure"}, "lacks the column 'pairs'"),
         ({"optimizer": "sgd9"}, "optimizer is 'sgd9'"),
         ({"min_length": 500}, "holds no RNA of 500"),

@@ -13,8 +13,10 @@ LAYERS = [
     {"cli"},
     {"training", "pipelines", "hub", "prediction", "plots"},
     {"data", "checkpoints", "memory", "motifs"},
-    {"models", "tokenization", "structure"},
-    {"layers", "outputs", "losses", "atomic_files"},
+    {"models", "tokenization"},
+    {"layers", "outputs", "losses"},
+    {"structure"},
+    {"atomic_files", "measured"},
 ]
 # These tie the package together and are held to rules of their own below.
 TOP_LEVEL = {"", "auto", "registration", "version"}
@@ -22,6 +24,9 @@ TOP_LEVEL = {"", "auto", "registration", "version"}
 READER = "rna_hf.models.original_checkpoint"
 PICKLES = {"pickle", "dill", "joblib", "cloudpickle"}
 FORBIDDEN_NAMES = {"utils", "helpers", "misc", "common"}
+# What reads and checks an input, for those who check one long before a model is loaded.
+LIGHT = ("text_files", "sources", "checks", "run_folder", "batches")
+FRAMEWORKS = {"torch", "transformers", "tokenizers", "accelerate", "datasets", "pyarrow"}
 
 
 def module_name(path):
@@ -88,6 +93,36 @@ def own_imports(path):
     return name, [target for target in found if target.split(".")[0] == "rna_hf"]
 
 
+class _AtImport(ast.NodeTransformer):
+    """Leaves out of a module what does not run when it is imported: functions, and what is for type checkers."""
+
+    def _drop(self, node):
+        return ast.copy_location(ast.Pass(), node)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _drop
+
+    def visit_If(self, node):
+        return self._drop(node) if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+def loaded_with(name):
+    """Find all that importing a module of the package imports, parent packages included, but for the top one's own."""
+    found, waiting = set(), [name]
+    while waiting:
+        module = waiting.pop()
+        parts = module.split(".")
+        if module in found or module == "rna_hf":  # its own imports are for test_import.py
+            continue
+        found.add(module)
+        waiting.extend(".".join(parts[:length]) for length in range(1, len(parts)))
+        if parts[0] == "rna_hf":
+            path = PACKAGE.joinpath(*parts[1:])
+            path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            tree = ast.fix_missing_locations(_AtImport().visit(ast.parse(path.read_text(encoding="utf-8"))))
+            waiting.extend(imported_modules(ast.unparse(tree), module, path.name == "__init__.py", MODULES))
+    return found
+
+
 def every_file():
     return [pytest.param(path, id=module_name(path)) for path in FILES]
 
@@ -110,6 +145,17 @@ def test_nothing_points_back(path):
         # Below the top, only what loads models by task may know the registry and the Auto classes.
         if part in {"", "registration", "auto"} and own_rank is not None:
             assert own_rank <= 1, f"{name} imports {target}, which ties the package together"
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_an_input_is_read_and_checked_without_the_frameworks(name):
+    loaded = loaded_with(f"rna_hf.data.{name}")
+    assert not {module.split(".")[0] for module in loaded} & FRAMEWORKS
+
+
+def test_what_is_loaded_is_followed_through_the_package():
+    loaded = loaded_with("rna_hf.data.collators")
+    assert {"rna_hf.measured", "rna_hf.tokenization.alphabets", "torch", "transformers"} <= loaded
 
 
 @pytest.mark.parametrize("path", every_file())

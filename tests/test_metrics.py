@@ -9,8 +9,6 @@ from rna_hf.training.metrics import (
     average_ranks,
     channel_metrics,
     evaluate,
-    is_measured,
-    reactivity_compute_metrics,
     regression_metrics,
     spearman_r,
 )
@@ -22,11 +20,6 @@ def _values(size: int = 200) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     labels = generator.normal(0.4, 0.6, size)
     return labels + generator.normal(0, 0.5, size), labels
-
-
-def test_nan_and_ignore_index_are_masked() -> None:
-    assert is_measured(np.array([0.0, np.nan, -100.0, np.inf, -1.0])).tolist() == [True, False, False, False, True]
-    assert is_measured(np.array([0, -100, 3])).tolist() == [True, False, True]
 
 
 def test_metrics_equal_scipy_on_measured_values() -> None:
@@ -105,13 +98,3 @@ def test_wrong_inputs_are_named() -> None:
         regression_metrics(np.full(3, np.nan), np.zeros(3))
     with pytest.raises(ValueError, match="match"):
         regression_metrics(np.zeros(3), np.zeros(4))
-
-
-def test_compute_metrics_for_the_trainer() -> None:
-    predictions, labels = _values()
-    p, y = predictions.reshape(4, 25, 2), labels.reshape(4, 25, 2).copy()
-    y[:, 20:] = np.nan
-    compute = reactivity_compute_metrics(("2A3", "DMS"))
-    expected = channel_metrics(p, y, ("2A3", "DMS"))
-    assert compute(SimpleNamespace(predictions=p, label_ids=y)) == expected
-    assert compute(SimpleNamespace(predictions=(p, "states"), label_ids=(y,))) == expected

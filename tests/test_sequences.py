@@ -5,12 +5,14 @@ import io
 import itertools
 import os
 import threading
+import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rna_hf.data.sequences import SequenceChecker, SequenceList, find_problem, is_path_like, open_sequences
+from rna_hf.data.checks import SequenceChecker, find_problem
+from rna_hf.data.sources import SequenceList, is_path_like, open_sequences
 
 FASTA = ">one first RNA\nGGGAAA\ncuc\n\n>two\r\nACGT\r\n"
 PAIRS = [("one", "GGGAAAcuc"), ("two", "ACGT")]
@@ -25,6 +27,14 @@ def write(path, content):
     return path
 
 
+def zipped(*contents):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, content in enumerate(contents):
+            archive.writestr(f"{number}.fa", content)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -36,6 +46,7 @@ def write(path, content):
         ("a.tsv", "sequence\tid\nGGGAAAcuc\tone\nACGT\ttwo\n"),
         ("a.csv.gz", gzip.compress(b"id,sequence\none,GGGAAAcuc\ntwo,ACGT\n")),
         ("table.txt", "id,sequence\none,GGGAAAcuc\ntwo,ACGT\n"),
+        ("a.fa.zip", zipped(FASTA)),
         ("quoted", '"id","sequence"\n"one","GGGAAAcuc"\n"two","ACGT"\n'),
     ],
 )
@@ -47,7 +58,7 @@ def test_files(tmp_path, name, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('id,sequence,note\na,ACG,"5 inch\nb,GGG,x\n', "not a readable table"),
+        ('id,sequence,note\na,ACG,"5 inch\nb,GGG,x\n', r"not a readable table: .* \(line 3\)"),
         ("id,seq\na,ACGU\n", "no column 'sequence'"),
         ("sequence,Sequence\nA,C\n", "2 columns 'sequence'"),
     ],
@@ -140,7 +151,10 @@ def broken_parquet(path):
         ("a.fa.gz", gzip.compress(FASTA.encode() * 100)[:60], "broken gzip"),
         ("a.fa.gz", FASTA, "broken gzip: it does not begin"),
         ("a.fa.gz", gzip.compress(FASTA.encode())[:-6] + b"xxxxxx", "broken gzip"),
-        ("a.fa", b">a\n\xff\xfe\x00", "not a text file in UTF-8"),
+        ("a.fa", b">a\n\xff\xfe\x00", "not a text file in UTF-8: invalid start byte in line 2"),
+        ("a.fa.gz", gzip.compress(b">a\n" + b"ACGU\n" * 9000 + b"\xff\n"), "not a text file in UTF-8: .* in line 9002"),
+        ("a.zip", zipped(FASTA, FASTA), "an archive of 2 files"),
+        ("a.zip", zipped(FASTA)[:-30], "broken zip archive"),
         ("a.parquet", "id,sequence\n", "not a readable parquet"),
         ("a.parquet", broken_parquet, "not a readable parquet"),
         ("a.parquet", lambda path: pq.write_table(pa.table({"x": ["A"]}), path), "no column 'sequence'"),

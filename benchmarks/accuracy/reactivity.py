@@ -38,8 +38,10 @@ from benchmarks.common.reporting import table_lines, weights_digests, with_inter
 from benchmarks.common.vienna import UnpairedProbabilities, require_vienna
 from recipes.places import DEFAULT_DATA
 from recipes.ribonanzanet_mini import measured_data
+from rna_hf.data.batches import make_batches
 from rna_hf.data.splits import read_manifest
-from rna_hf.tasks.scores import average_ranks, evaluate, is_measured, select_channels
+from rna_hf.measured import is_measured
+from rna_hf.tasks.scores import average_ranks, evaluate, select_channels
 
 from . import reactivity_baselines as baselines
 
@@ -83,18 +85,16 @@ def model_predictor(folder: Path, batch_size: int = 16) -> baselines.Predict:
     @torch.inference_mode()
     def predict(sequences: list[str]) -> list[np.ndarray]:
         result: list[np.ndarray] = [np.zeros((0, len(CHANNELS)), np.float32)] * len(sequences)
-        by_length: dict[int, list[int]] = {}
-        for i, sequence in enumerate(sequences):
-            by_length.setdefault(len(sequence), []).append(i)
-        for length, indices in sorted(by_length.items()):
-            for start in range(0, len(indices), batch_size):
-                batch = indices[start : start + batch_size]
-                inputs = tokenizer([sequences[i] for i in batch], return_tensors="pt")
-                if inputs["input_ids"].shape[1] != length:
-                    raise ValueError(f"{folder}: {inputs['input_ids'].shape[1]} tokens for {length} nt; expected equal")
-                logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
-                for i, values in zip(batch, logits[..., columns].float().numpy()):
-                    result[i] = values
+        lengths = [len(sequence) for sequence in sequences]
+        for batch in make_batches(lengths, batch_size, pads=False, cost=lambda number, length: number):
+            inputs = tokenizer([sequences[i] for i in batch], return_tensors="pt")
+            if inputs["input_ids"].shape[1] != lengths[batch[0]]:
+                raise ValueError(
+                    f"{folder}: {inputs['input_ids'].shape[1]} tokens for {lengths[batch[0]]} nt; expected equal"
+                )
+            logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+            for i, values in zip(batch, logits[..., columns].float().numpy()):
+                result[i] = values
         return result
 
     return predict

@@ -49,7 +49,8 @@ from recipes.places import DEFAULT_DATA
 from recipes.ribonanzanet_mini.structure_families import closest_families, find_alike
 from recipes.ribonanzanet_mini.task_tables import HIDDEN_FAMILIES
 from rna_hf.checkpoints import find_checkpoint
-from rna_hf.prediction.predictor import make_batches
+from rna_hf.data.batches import make_batches
+from rna_hf.prediction.predictor import batch_cost
 from rna_hf.structure import decode_pairs, mean_pair_metrics, pair_metrics, parse_dotbracket
 
 OUTPUT = RESULTS / "structure_accuracy.json"
@@ -89,7 +90,9 @@ def pair_probabilities(folder: Path, sequences: Sequence[str]) -> Iterator[tuple
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSecondaryStructure.from_pretrained(folder).eval()
-    for batch in make_batches([len(sequence) for sequence in sequences], BATCH_TOKENS, model.config):
+    config = model.config
+    lengths = [len(sequence) for sequence in sequences]
+    for batch in make_batches(lengths, BATCH_TOKENS, config.masks_padding, partial(batch_cost, config=config)):
         encoded = tokenizer(
             [sequences[index] for index in batch], padding=True, return_special_tokens_mask=True, return_tensors="pt"
         )

@@ -101,8 +101,8 @@ def run_inside(report: Path, arguments: list[str]) -> int:
     import rna_hf.prediction
     import rna_hf.prediction.engine
     from rna_hf.cli.main import run
+    from rna_hf.data.checks import SequenceChecker
     from rna_hf.data.run_folder import RunFolder
-    from rna_hf.data.sequences import SequenceChecker
     from rna_hf.tasks import TASKS
 
     seconds: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Losses over measured values only, normalised by an explicit count of items."""
+"""Losses over measured values only (see `rna_hf.measured`), normalised by an explicit count of items."""
 
 from __future__ import annotations
 
@@ -8,14 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from .layers.distance_geometry import handedness, pair_distances
-
-IGNORED_LABEL = -100.0
-"""Stands for "not measured" beside NaN. The Trainer counts items as `labels != -100`, so collators write this value."""
-
-
-def is_measured(labels: Tensor) -> Tensor:
-    """Return True where a float label was measured, that is where it is neither NaN nor -100."""
-    return ~(labels.isnan() | (labels == IGNORED_LABEL))
+from .measured import IGNORED_LABEL, is_measured, is_resolved
+from .structure.superposition import best_rotations
 
 
 def ignore_padding(
@@ -170,7 +164,7 @@ def coordinate_loss(coordinates: Tensor, labels: Tensor, num_items: Tensor | int
         As `masked_mae`.
     """
     _check_shapes(coordinates, labels)
-    resolved = _is_resolved(labels)
+    resolved = is_resolved(labels)
     coordinates, labels = coordinates.float(), torch.where(resolved[..., None], labels.float(), 0.0)
     losses = []
     for predicted, native, known in zip(coordinates, labels, resolved):
@@ -203,7 +197,7 @@ def distance_loss(
     Returns:
         As `masked_mae`.
     """
-    resolved = _is_resolved(labels)
+    resolved = is_resolved(labels)
     native = torch.where(resolved[..., None], labels.float(), 0.0)
     known = (resolved[:, :, None] & resolved[:, None]).triu(1)
     error = (distances.float().clamp(min=1e-3).log() - pair_distances(native).log()).abs()
@@ -223,18 +217,11 @@ def _weigh_rnas(losses: Tensor, resolved: Tensor, num_items: Tensor | int | None
     return (losses * counts).sum() / total.clamp(min=1)
 
 
-def _is_resolved(labels: Tensor) -> Tensor:
-    """Return where a nucleotide's coordinates (..., 3) are known."""
-    return ~(labels.isnan().any(-1) | (labels == IGNORED_LABEL).all(-1))
-
-
 @torch.no_grad()
 def _rotation(points: Tensor, targets: Tensor) -> Tensor:
     """The rotation (3, 3) for which points @ rotation lies nearest to targets, both (N, 3) and centred."""
-    left, _, right = torch.linalg.svd((points.T @ targets).double())
-    sign = torch.det(left @ right).sign()
-    left = torch.cat([left[:, :2], left[:, 2:] * sign], dim=1)
-    return (left @ right).to(points.dtype)
+    covariance = (points.T @ targets).cpu().double()
+    return torch.from_numpy(best_rotations(covariance.numpy())).T.to(points)
 
 
 def task_loss(logits: Tensor, labels: Tensor, problem_type: str, num_items: Tensor | int | None = None) -> Tensor:

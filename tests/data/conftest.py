@@ -1,4 +1,4 @@
-"""What the tests of readers and writers share: a cache of their own, and each reading in both ways."""
+"""What the tests of readers share: a cache of their own, and each reading in both ways."""
 
 import datasets
 import numpy as np

@@ -87,6 +87,24 @@ def test_a_library(write_rdat, read_both):
     assert second["modifier"] == "2A3"
 
 
+def test_labels_of_the_two_channels(write_rdat, read_both):
+    dms, shape = read_both(read_rdat, write_rdat(CONSTRUCT))
+    assert np.shape(dms["labels"]) == (8, 2)
+    np.testing.assert_equal(np.array(dms["labels"])[:, 1], dms["reactivity"])
+    np.testing.assert_equal(np.array(shape["labels"])[:, 0], shape["reactivity"])
+    assert np.isnan(np.array(dms["labels"])[:, 0]).all()
+    assert np.isnan(np.array(shape["labels"])[:, 1]).all()
+    other = read_both(read_rdat, write_rdat(CONSTRUCT.replace("modifier:DMS", "modifier:CMCT")))[0]
+    assert np.isnan(other["labels"]).all()
+    (alone, _) = read_both(read_rdat, write_rdat(CONSTRUCT), channels=[["dms"]])
+    np.testing.assert_equal(np.array(alone["labels"])[:, 0], dms["reactivity"])
+
+
+def test_ratios_are_left_out_where_the_file_has_none(write_rdat, read_both):
+    assert "signal_to_noise" in read_both(read_rdat, write_rdat(LIBRARY))[1]
+    assert "signal_to_noise" not in read_both(read_rdat, write_rdat(MUTANTS))[0]
+
+
 def test_mutants_have_their_own_sequences(write_rdat, read_both):
     records = read_both(read_rdat, write_rdat(MUTANTS))
     assert [record["sequence"] for record in records] == ["GGACGU", "CGACGU", "GGNUGU", "GACGU"]

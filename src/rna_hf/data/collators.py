@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ..losses import IGNORED_LABEL
+from ..measured import IGNORED_LABEL, is_measured, is_resolved
 from ..structure.coordinates import MAX_COORDINATE
 from ..tokenization import RnaTokenizerFast, encode_bulk, get_alphabet
 
@@ -61,7 +61,7 @@ class DataCollatorForNucleotides:
         profile = np.array(example["labels"], dtype=np.float32)
         if profile.ndim != 2:
             raise ValueError(f"labels of example {row} have shape {profile.shape}: (nucleotides, channels) is needed")
-        return np.where(np.isnan(profile), np.float32(IGNORED_LABEL), profile)
+        return np.where(is_measured(profile), profile, np.float32(IGNORED_LABEL))
 
 
 @dataclass
@@ -108,11 +108,15 @@ class DataCollatorForCoordinates(DataCollatorForNucleotides):
         profile = super()._profile(example, row)
         if profile.shape[1] != 3:
             raise ValueError(f"example {row} has {profile.shape[1]} coordinates a nucleotide: x, y and z are needed")
-        if np.abs(profile).max(initial=0) >= MAX_COORDINATE:
+        coordinates = np.array(example["labels"], dtype=np.float32)
+        largest = np.nanmax(np.abs(coordinates), initial=0)
+        if largest >= MAX_COORDINATE:
             raise ValueError(
-                f"example {row} has a coordinate of {np.abs(profile).max():g} angstrom: what is not resolved must be "
+                f"example {row} has a coordinate of {largest:g} angstrom: what is not resolved must be "
                 "NaN (Kaggle's files say -1e18)"
             )
+        # Half a position is none.
+        profile[~is_resolved(coordinates)] = IGNORED_LABEL
         return profile
 
 
@@ -171,7 +175,7 @@ class DataCollatorForSequences:
         labels = np.array([example["labels"] for example in examples])
         if np.issubdtype(labels.dtype, np.integer):
             return batch | {"labels": torch.from_numpy(labels.astype(np.int64))}
-        labels = np.where(np.isnan(labels), IGNORED_LABEL, labels).astype(np.float32)
+        labels = np.where(is_measured(labels), labels, IGNORED_LABEL).astype(np.float32)
         return batch | {"labels": torch.from_numpy(labels)}
 
 
@@ -203,7 +207,7 @@ class DataCollatorForLocalisation(DataCollatorForSequences):
             raise ValueError(
                 f"labels of example {row} have shape {shares.shape}: one share for each compartment is needed"
             )
-        if not (np.isfinite(shares) & (shares != IGNORED_LABEL)).all():
+        if not is_measured(shares).all():
             return np.full_like(shares, np.nan)
         if (shares < 0).any() or abs(shares.sum() - 1) > SHARES_TOLERANCE:
             raise ValueError(

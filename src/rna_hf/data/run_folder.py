@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..atomic_files import replacing
-from .sequences import InputSummary, SequenceInput, SequenceRecord
+from .checks import InputSummary
+from .sources import SequenceInput, SequenceRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from ..structure.superposition import best_rotations
+
 # Nucleotides between the four points whose handedness is taken. In an A-form helix it is 0.4; with neighbours, 0.06.
 STRIDE = 2
 # Nucleotides at each end of a chain without a handedness.
@@ -137,16 +139,15 @@ def _one_thread() -> Iterator[None]:
 def _rigid_offsets(points: Tensor, bodies: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """Return the way (L, 4) from each point (L, 4) to its place in its body, put where it fits best and not mirrored.
 
-    Kabsch, Acta Cryst. A32:922, 1976. Points of no body stay.
+    Points of no body stay.
     """
     offsets = torch.zeros_like(points)
     for rows, places in bodies:
         found = points[rows, :3]
         centre, own_centre = found.mean(0), places.mean(0)
-        left, _, right = torch.linalg.svd((places - own_centre).T @ (found - centre))
-        signs = left.new_ones(3)
-        signs[2] = torch.sign(torch.linalg.det(left) * torch.linalg.det(right))
-        offsets[rows, :3] = (places - own_centre) @ (left * signs) @ right + centre - found
+        covariance = ((places - own_centre).T @ (found - centre)).cpu().double()
+        rotation = torch.from_numpy(best_rotations(covariance.numpy())).T.to(points)
+        offsets[rows, :3] = (places - own_centre) @ rotation + centre - found
         offsets[rows, 3] = points[rows, 3].mean() - points[rows, 3]
     return offsets
 

@@ -23,7 +23,6 @@ from transformers.utils.generic import can_return_tuple
 
 from ..losses import (
     ignore_padding,
-    is_measured,
     masked_bce,
     masked_cross_entropy,
     masked_kl_divergence,
@@ -33,6 +32,7 @@ from ..losses import (
     problem_type_of,
     task_loss,
 )
+from ..measured import is_measured
 from ..outputs import (
     DegradationOutput,
     LocalisationOutput,

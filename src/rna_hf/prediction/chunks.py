@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..data.sequences import SequenceRecord
+from ..data.sources import SequenceRecord
 
 # A chunk ends after this many sequences or before this many nucleotides.
 CHUNK_SEQUENCES = 256

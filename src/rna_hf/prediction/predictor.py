@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..data.batches import make_batches
 from ..models.base import RnaConfig, UnknownNucleotidesWarning
 from ..tasks import Prediction, Row, Task
 
@@ -31,7 +32,7 @@ class Predictor:
         model: in evaluation mode, on its device.
         tokenizer: the model's.
         name: of the checkpoint, for messages.
-        batch_tokens: see `make_batches`.
+        batch_tokens: limit of the `batch_cost` of a batch.
         flip_average: average with the prediction for the reversed sequence.
     """
 
@@ -46,6 +47,9 @@ class Predictor:
     def config(self) -> Any:
         """The model's configuration."""
         return self.model.config
+
+    def _cost(self, batch: int, length: int) -> float:
+        return batch_cost(batch, length, self.config)
 
     def predict(
         self,
@@ -73,7 +77,7 @@ class Predictor:
         with warnings.catch_warnings():
             # Who calls this has warned already, with the sequences' names.
             warnings.simplefilter("ignore", UnknownNucleotidesWarning)
-            for batch in make_batches(lengths, self.batch_tokens, self.config):
+            for batch in make_batches(lengths, self.batch_tokens, self.config.masks_padding, self._cost):
                 chosen = [sequences[index] for index in batch]
                 predictions = self._forward(chosen)
                 if self.flip_average:
@@ -123,31 +127,9 @@ class Predictor:
             raise
 
 
-def make_batches(lengths: Sequence[int], batch_tokens: int, config: RnaConfig) -> list[list[int]]:
-    """Group sequences of similar length; the result depends on the arguments alone.
-
-    Sequences of different length share a batch only where the model masks padding: else each has to come out as if it
-    were alone.
-
-    Args:
-        lengths: of the sequences, in nucleotides.
-        batch_tokens: the tokens of a batch, weighted by `token_weight`, stay within it; one sequence always fits.
-        config: of the model.
-
-    Returns:
-        Indices of the sequences of each batch, longest batch first, so that a lack of memory shows at once.
-    """
-    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    batches: list[list[int]] = []
-    for index in order:
-        if batches:
-            longest = lengths[batches[-1][0]]
-            cost = (len(batches[-1]) + 1) * longest * token_weight(longest, config)
-            if cost <= batch_tokens and (config.masks_padding or lengths[index] == longest):
-                batches[-1].append(index)
-                continue
-        batches.append([index])
-    return batches
+def batch_cost(batch: int, length: int, config: RnaConfig) -> float:
+    """Return what a batch counts for `batch_tokens`: its tokens, padding included, weighted by `token_weight`."""
+    return batch * length * token_weight(length, config)
 
 
 def token_weight(length: int, config: RnaConfig) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints import find_checkpoint
-from ..data.sequences import open_sequences
+from ..data.sources import open_sequences
 from ..options import option_names, split_options
 from ..tasks import Prediction, Task, predicted_tasks
 from .options import RunOptions

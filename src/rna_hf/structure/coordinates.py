@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .superposition import best_rotations
+
 # No molecule is this large, in angstrom; Kaggle writes -1e18 for a missing coordinate.
 MAX_COORDINATE = 1e6
 # Thresholds of lDDT in angstrom (Mariani et al. 2013).
@@ -127,19 +129,10 @@ def _check_model(model: ArrayLike, native: ArrayLike) -> tuple[np.ndarray, np.nd
     return predicted, reference, resolved
 
 
-def _rotations(covariances: np.ndarray) -> np.ndarray:
-    """Find the proper rotations R that maximise tr(R H), for H = sum of w p q^T; (..., 3, 3)."""
-    left, _, right = np.linalg.svd(covariances)
-    # Where the best orthogonal matrix is a reflection, the best rotation turns the sign of the smallest singular
-    # value, which comes last (Kabsch 1978). The determinant of the product is right for singular H as well.
-    left[..., :, 2] *= np.sign(np.linalg.det(left @ right))[..., None]
-    return np.swapaxes(left @ right, -1, -2)
-
-
 def kabsch(mobile: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Find the rotation and translation that bring one trace onto another with the least squared distance.
 
-    Kabsch, Acta Cryst. A32:922 (1976) and A34:827 (1978). Never a reflection, for collinear and planar traces neither.
+    See `rna_hf.structure.superposition.best_rotations`; never a reflection.
 
     Args:
         mobile: (L, 3), angstrom; NaN where missing.
@@ -160,7 +153,7 @@ def kabsch(mobile: ArrayLike, target: ArrayLike, weights: ArrayLike | None = Non
     share = share / share.max()
     share /= share.sum()
     first_centre, second_centre = share @ first, share @ second
-    rotation = _rotations((first - first_centre).T @ (share[:, None] * (second - second_centre)))
+    rotation = best_rotations((first - first_centre).T @ (share[:, None] * (second - second_centre)))
     return rotation, second_centre - rotation @ first_centre
 
 
@@ -353,7 +346,7 @@ def _superpositions(weights: np.ndarray, moments: np.ndarray) -> tuple[np.ndarra
     means = weights @ moments
     means /= means[:, :1]
     mobile, target = means[:, 1:4], means[:, 4:7]
-    rotations = _rotations(means[:, 7:16].reshape(-1, 3, 3) - mobile[:, :, None] * target[:, None, :])
+    rotations = best_rotations(means[:, 7:16].reshape(-1, 3, 3) - mobile[:, :, None] * target[:, None, :])
     return rotations, target - np.einsum("sij,sj->si", rotations, mobile)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..atomic_files import replacing
+from ..measured import is_measured
 from .base import ProfilePrediction, Row, Task, Training
-from .scores import ChannelMetrics, is_measured, pearson_r
+from .scores import ChannelMetrics, pearson_r
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..atomic_files import replacing
+from ..measured import is_measured
 from ..motifs import KmerCounts, rank_motifs, shuffle_dinucleotides
 from ..options import option
 from .base import Kind, Prediction, Row, Task, Training
-from .scores import BatchMetrics, is_measured, pearson_r
+from .scores import BatchMetrics, pearson_r
 
 if TYPE_CHECKING:
     import pyarrow as pa

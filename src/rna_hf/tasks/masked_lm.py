@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..measured import is_measured
 from .base import Task, Training
-from .scores import BatchMetrics, is_measured
+from .scores import BatchMetrics
 
 
 class MaskedLMMetrics(BatchMetrics):

@@ -1,4 +1,4 @@
-"""Scores of predictions; values that were not measured (NaN or -100) are masked in `is_measured`, as in the losses."""
+"""Scores of predictions over measured values only, those of the losses: see `rna_hf.measured`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..losses import IGNORED_LABEL
+from ..measured import is_measured
 
 
 class MeasuredProfile(Protocol):
@@ -25,19 +25,6 @@ class MeasuredProfile(Protocol):
     @property
     def reactivity(self) -> np.ndarray:
         """(L, C), normalised reactivity, NaN where not measured."""
-
-
-def is_measured(labels: np.ndarray) -> np.ndarray:
-    """Tell measured labels from missing ones.
-
-    Args:
-        labels: any shape; float labels miss as NaN (or infinity), all labels miss as -100.
-
-    Returns:
-        Boolean array of the same shape.
-    """
-    labels = np.asarray(labels)
-    return np.isfinite(labels) & (labels != IGNORED_LABEL)
 
 
 def average_ranks(values: np.ndarray) -> np.ndarray:
@@ -194,29 +181,6 @@ def evaluate(
             raise ValueError(f"prediction of shape {np.shape(p)} for {record.sequence[:12]}..., expected {y.shape}")
     empty = np.zeros((0, len(channels)))
     return channel_metrics(np.concatenate([empty, *predictions]), np.concatenate([empty, *labels]), channels, clip)
-
-
-def reactivity_compute_metrics(
-    channels: Sequence[str], clip: tuple[float, float] | None = (0.0, 1.0)
-) -> Callable[[Any], dict[str, float]]:
-    """Build the `compute_metrics` of a `transformers.Trainer` for a reactivity head.
-
-    Args:
-        channels: names of the head's channels.
-        clip: see `regression_metrics`.
-
-    Returns:
-        A function of an `EvalPrediction` whose `predictions` (or their first entry) and `label_ids` are (B, L, C).
-    """
-
-    def compute_metrics(prediction: Any) -> dict[str, float]:
-        values = prediction.predictions
-        values = values[0] if isinstance(values, tuple) else values
-        labels = prediction.label_ids
-        labels = labels[0] if isinstance(labels, tuple) else labels
-        return channel_metrics(values, labels, channels, clip)
-
-    return compute_metrics
 
 
 class BatchMetrics(ABC):

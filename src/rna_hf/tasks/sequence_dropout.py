@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..measured import is_measured
 from .base import Kind, Prediction, Row, Task, Training
-from .scores import BatchMetrics, is_measured, pearson_r, spearman_r
+from .scores import BatchMetrics, pearson_r, spearman_r
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..measured import is_resolved
 from ..options import option
 from ..structure import PDB_MAX_RESIDUES, superpose, write_trace, write_viewer
 from .base import Kind, Prediction, Row, Task, Training
@@ -146,7 +147,7 @@ class CoordinateMetrics(BatchMetrics):
 
         scores = []
         for model, native in zip(values, labels):
-            resolved = ~(np.isnan(native).any(1) | (native == -100).all(1))
+            resolved = is_resolved(native)
             if resolved.sum() >= 3:
                 scores.append((tm_score(model[resolved], native[resolved]), rmsd(model[resolved], native[resolved])))
         return scores

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from ..data.checks import explain_unknown, unknown_share
 from ..data.collators import DataCollatorForReactivity
-from ..data.readers.packed_files import check_count
-from ..data.sequences import explain_unknown, unknown_share
 from ..data.splits import MAX_K
+from ..data.text_files import check_count
+from ..measured import is_measured
 from ..tasks import Training
-from ..tasks.scores import is_measured
 from ..tokenization import KEPT_ENDS
 from .arguments import DataArguments
 
@@ -259,17 +259,17 @@ def load_labelled(file: str, arguments: DataArguments, task: Training, names: Se
     return dataset
 
 
-def load_table(file: str, data_format: str, **localisation: Any) -> Any:
+def load_table(file: str, data_format: str, **options: Any) -> Any:
     """Read one file into a `datasets.Dataset` with the columns that it has.
 
     Args:
         file: as `DataArguments.train_file`.
         data_format: as `DataArguments.data_format`.
-        **localisation: options of `read_cefra` and `read_localisation`.
+        **options: of readers, such as `compartments`; one that the format's reader does not have is left out.
     """
     from datasets import load_dataset
 
-    from ..data import readers
+    from ..data.readers import READERS
 
     paths = find_files(file)
     if data_format == "table":
@@ -278,19 +278,11 @@ def load_table(file: str, data_format: str, **localisation: Any) -> Any:
         if suffix not in kinds:
             raise ValueError(f"{file}: a table is .parquet, .json, .jsonl or .csv; else name its data_format")
         return load_dataset(kinds[suffix], data_files=file, split="train")
-    functions: dict[str, Any] = {
-        "ribonanza": readers.read_ribonanza,
-        "ribonanza_test": readers.read_ribonanza_test,
-        "openvaccine": readers.read_openvaccine,
-        "structures": readers.read_secondary_structures,
-        "rna3d": readers.read_rna3d,
-        "fasta": readers.read_fasta,
-        "cefra": partial(readers.read_cefra, **localisation),
-        "localisation": partial(readers.read_localisation, **localisation),
-    }
-    if data_format not in functions:
-        raise ValueError(f"data_format is {data_format!r}: choose table or one of {', '.join(functions)}")
-    return functions[data_format](*paths)
+    if data_format not in READERS:
+        raise ValueError(f"data_format is {data_format!r}: choose table or one of {', '.join(READERS)}")
+    reader = READERS[data_format]
+    known = signature(reader).parameters
+    return reader(*paths, **{name: value for name, value in options.items() if name in known})
 
 
 def check_profiles(profiles: str) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .packed_files import (
+from ..checks import check_sequence
+from ..text_files import (
     check_count,
     check_file,
-    check_sequence,
     find_columns,
     open_binary,
     parse_number,

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...structure.dotbracket import parse_dotbracket
-from .packed_files import check_count, check_file, check_sequence, open_text
+from ..checks import check_sequence
+from ..text_files import check_count, check_file, open_text
 from .record_datasets import make_dataset
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
 OPENVACCINE_TARGETS = ("reactivity", "deg_Mg_pH10", "deg_pH10", "deg_Mg_50C", "deg_50C")
-"""The five measurements, in the order of the label channels and of the submission's columns."""
+"""The five measurements, in the order of the label channels."""
 
 _ERRORS = ("reactivity_error", *(name.replace("deg_", "deg_error_") for name in OPENVACCINE_TARGETS[1:]))
 _FIELDS = ("id", "sequence", "structure", "predicted_loop_type", "seq_length", "seq_scored")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..sequences import SequenceFile
-from .packed_files import check_file, check_sequence
+from ..checks import check_sequence
+from ..sources import SequenceFile
+from ..text_files import check_file
 from .record_datasets import make_dataset
 
 if TYPE_CHECKING:

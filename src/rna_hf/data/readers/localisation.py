@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..sequences import SequenceFile
-from .packed_files import (
+from ..checks import check_sequence
+from ..sources import SequenceFile
+from ..text_files import (
     check_count,
     check_file,
-    check_sequence,
     find_columns,
     open_binary,
     open_text,

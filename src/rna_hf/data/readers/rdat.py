@@ -7,18 +7,22 @@ Source of the format: Cordero, Lucks & Das, "An RNA Mapping DataBase for curatin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from .packed_files import check_count, check_file, check_sequence, open_binary, parse_number
+from ..checks import check_sequence
+from ..text_files import check_count, check_file, open_binary, parse_number
 from .record_datasets import make_dataset
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
+
+RDAT_CHANNELS = (("2A3", "1M7", "1M6", "NMIA", "5NIA", "NAI", "FAI", "BzCN"), ("DMS",))
+"""The modifiers of RibonanzaNet's two channels: reagents of SHAPE, which all acylate flexible nucleotides, and DMS."""
 
 _INDEXED = re.compile(r"(ANNOTATION_DATA|REACTIVITY|REACTIVITY_ERROR|SEQUENCE):(\d+)")
 _POSITION = re.compile(r"([A-Za-z]?)(-?\d+)")
@@ -27,7 +31,11 @@ _WILD_TYPE = ("", "WT", "wt")
 
 
 def read_rdat(
-    path: str | Path, *, streaming: bool = False, cache_dir: str | Path | None = None
+    path: str | Path,
+    *,
+    channels: Sequence[Sequence[str]] = RDAT_CHANNELS,
+    streaming: bool = False,
+    cache_dir: str | Path | None = None,
 ) -> Dataset | IterableDataset:
     """Read an RDAT file, one record for each `REACTIVITY` line.
 
@@ -36,17 +44,23 @@ def read_rdat(
     | `id` | str | the file's name and the line's number: `ETERNA_R94_0000:1` |
     | `sequence` | str | L nucleotides |
     | `modifier` | str | such as `1M7` or `DMS`; empty if the file does not say |
-    | `signal_to_noise` | float32 | NaN if the file does not say |
+    | `signal_to_noise` | float32 | NaN if the record does not say; absent if no record does |
     | `reactivity` | L float32 | as deposited (see the file's `processing` for its unit); NaN where not in `SEQPOS` |
     | `errors` | L float32 | standard errors; NaN where there are none |
+    | `labels` | L x C float32 | `reactivity` in the column of the record's modifier, NaN in the others |
 
     A record's sequence is its `sequence:` annotation, or its `SEQUENCE:<n>` line, or the construct's `SEQUENCE` with
     the substitutions of its `mutation:` annotation (`X`, a mixture of all, gives N). Annotations of a record come
     before those of the construct. In a library the shorter designs end before `SEQPOS` does: values past their ends
     are dropped. Memory: a few bytes for each line of the file besides one record.
 
+    The records suit `DataCollatorForReactivity`, which leaves those out whose signal-to-noise ratio is NaN. A model
+    learns the values as they are: RibonanzaNet's own were scaled so that 1 is a data set's 90th percentile.
+
     Args:
         path: the file.
+        channels: for each of the C columns of `labels` the modifiers that it takes, without regard to case. A record
+            of another modifier has no labels.
         streaming: return an `IterableDataset`; it first reads the file once to find the lines that belong together.
         cache_dir: folder of the `Dataset`'s Arrow file; the cache of `datasets` if omitted.
 
@@ -58,19 +72,21 @@ def read_rdat(
     path = check_file(path)
     with open_binary(path) as file:
         start = file.readline().removeprefix(b"\xef\xbb\xbf").split()
+        has_ratios = any(line.startswith(b"ANNOTATION") and b"signal_to_noise:" in line for line in file)
     if not start or start[0] not in (b"RDAT_VERSION", b"VERSION"):
         raise ValueError(f"{path}, line 1: not RDAT, which begins with RDAT_VERSION; is it the right file?")
-    features = Features(
-        {
-            "id": Value("string"),
-            "sequence": Value("string"),
-            "modifier": Value("string"),
-            "signal_to_noise": Value("float32"),
-            "reactivity": List(Value("float32")),
-            "errors": List(Value("float32")),
-        }
-    )
-    return make_dataset(_read_records, {"path": path}, features, [path], streaming, cache_dir)
+    columns: dict[str, Any] = {name: Value("string") for name in ("id", "sequence", "modifier")}
+    if has_ratios:
+        columns["signal_to_noise"] = Value("float32")
+    columns |= {name: List(Value("float32")) for name in ("reactivity", "errors")}
+    columns["labels"] = List(List(Value("float32"), length=len(channels)))
+    arguments = {
+        "path": path,
+        # Tuples: datasets would cut a list into shards.
+        "channels": tuple(tuple(modifier.upper() for modifier in channel) for channel in channels),
+        "has_ratios": has_ratios,
+    }
+    return make_dataset(_read_records, arguments, Features(columns), [path], streaming, cache_dir)
 
 
 @dataclass
@@ -86,7 +102,7 @@ class _Contents:
     lines: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
 
 
-def _read_records(path: Path) -> Iterator[dict[str, Any]]:
+def _read_records(path: Path, channels: tuple[tuple[str, ...], ...], has_ratios: bool) -> Iterator[dict[str, Any]]:
     with open_binary(path, is_seekable=True) as file:
         contents = _find_lines(file, path)
         construct = _Construct.from_header(contents.header, path)
@@ -96,15 +112,21 @@ def _read_records(path: Path) -> Iterator[dict[str, Any]]:
             texts = {keyword: _read_line(file, lines, index) for keyword, lines in contents.lines.items()}
             annotation = texts.get("ANNOTATION_DATA", "")
             sequence = construct.sequence_of(annotation, texts.get("SEQUENCE", ""), where)
-            ratio = _find_annotation("signal_to_noise", annotation, construct.annotation).rpartition(":")[2]
-            yield {
+            modifier = _find_annotation("modifier", annotation, construct.annotation)
+            reactivity = construct.spread(texts["REACTIVITY"], len(sequence), where)
+            taken = [modifier.upper() in channel for channel in channels]
+            record: dict[str, Any] = {
                 "id": f"{stem}:{index}",
                 "sequence": sequence,
-                "modifier": _find_annotation("modifier", annotation, construct.annotation),
-                "signal_to_noise": float(np.float32(parse_number(ratio, where, "signal_to_noise"))),
-                "reactivity": construct.spread(texts["REACTIVITY"], len(sequence), where),
-                "errors": construct.spread(texts.get("REACTIVITY_ERROR", ""), len(sequence), where),
+                "modifier": modifier,
+                "reactivity": reactivity.tolist(),
+                "errors": construct.spread(texts.get("REACTIVITY_ERROR", ""), len(sequence), where).tolist(),
+                "labels": np.where(taken, reactivity[:, None], np.float32(np.nan)).tolist(),
             }
+            if has_ratios:
+                ratio = _find_annotation("signal_to_noise", annotation, construct.annotation).rpartition(":")[2]
+                record["signal_to_noise"] = float(np.float32(parse_number(ratio, where, "signal_to_noise")))
+            yield record
 
 
 def _find_lines(file: IO[bytes], path: Path) -> _Contents:
@@ -224,15 +246,15 @@ class _Construct:
             letters[position] = "N" if match[3] in "Xx" else match[3]  # X: a mixture of all substitutions there
         return check_sequence("".join(letters), where)
 
-    def spread(self, text: str, length: int, where: str) -> list[float]:
-        """Return a line's values, one for each nucleotide, NaN where there is none."""
+    def spread(self, text: str, length: int, where: str) -> np.ndarray:
+        """Return a line's values in float32, one for each nucleotide, NaN where there is none."""
         values = np.full(len(self.positions), np.nan)
         if words := text.split():
             check_count(where, "values", len(words), len(self.positions), "one for each position of SEQPOS")
             values[:] = [parse_number(word, where, "a value") for word in words]
         spread = np.full(max(length, len(self.sequence)), np.nan, dtype=np.float32)
         spread[self.positions] = values
-        return spread[:length].tolist()
+        return spread[:length]
 
 
 def _is_same(letter: str, other: str) -> bool:

@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from .packed_files import (
+from ..checks import check_sequence
+from ..text_files import (
     check_count,
     check_file,
-    check_sequence,
     find_columns,
     open_binary,
     parse_number,

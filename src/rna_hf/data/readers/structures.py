@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...structure.pair_files import read_structures
-from .packed_files import check_file, check_sequence
+from ..checks import check_sequence
+from ..text_files import check_file
 from .record_datasets import make_dataset
 
 if TYPE_CHECKING:

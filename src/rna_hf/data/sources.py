@@ -1,39 +1,27 @@
-"""Reading RNA sequences from files, standard input and Python values, one at a time.
+"""Sources of RNA sequences: files, standard input and Python values, read one sequence at a time.
 
-Every input can be read as often as needed (prediction reads it twice: once to check, once to predict) and no reader
-keeps more than one sequence in memory. A problem of the whole input (an empty file, a broken gzip, a missing column)
-raises; a problem of one sequence is left to `SequenceChecker`, so that the other sequences can still be used.
+Every source can be read as often as needed (prediction reads it twice: once to check, once to predict) and none keeps
+more than one sequence in memory. A problem of the whole input (an empty file, a broken gzip, a missing column)
+raises; a problem of one sequence is left to `rna_hf.data.checks.SequenceChecker`, so that the other sequences can
+still be used.
 """
 
 import contextlib
-import csv
-import gzip
 import hashlib
 import io
 import json
 import os
-import re
 import sys
 import tempfile
-import zlib
 from abc import ABC, abstractmethod
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from rna_hf.tokenization.alphabets import AMBIGUITY_CODES
-
-# Letters that can be read as RNA: the four nucleotides, T for U, and the IUPAC ambiguity codes, in either case.
-READABLE_LETTERS = "ACGUT" + AMBIGUITY_CODES
+from .text_files import check_file, is_gzip, open_text, read_rows
 
 LITERAL_ID = "sequence"
 
-_READABLE = re.compile(f"[{READABLE_LETTERS}]+", re.IGNORECASE)
-_UNREADABLE = re.compile(f"[^{READABLE_LETTERS}]", re.IGNORECASE)
 _KINDS = {
     ".fa": "fasta",
     ".fas": "fasta",
@@ -47,8 +35,6 @@ _KINDS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-# A field of a CSV may hold a whole genome; the module's own limit is 131,072 characters.
-_CSV_FIELD_LIMIT = 2**31 - 1
 
 
 class SequenceRecord(NamedTuple):
@@ -133,21 +119,15 @@ class SequenceFile(SequenceInput):
     """
 
     def __init__(self, path: str | Path, name: str | None = None, kind: str | None = None, is_temporary: bool = False):
-        self.path = Path(path)
         self.name = name or str(path)
+        self.path = check_file(
+            path,
+            self.name,
+            if_missing="an input with '/', '\\' or '.' in it is read as a file name; a sequence holds letters only",
+            if_folder="give a FASTA, CSV, TSV or parquet file",
+        )
         self.is_resumable = not is_temporary
         self._is_temporary = is_temporary
-        if not self.path.exists():
-            raise FileNotFoundError(
-                f"no such file: {self.name} (an input with '/', '\\' or '.' in it is read as a file name; "
-                "a sequence holds letters only)"
-            )
-        if self.path.is_dir():
-            raise ValueError(f"{self.name} is a folder; give a FASTA, CSV, TSV or parquet file")
-        if not os.access(self.path, os.R_OK):
-            raise PermissionError(f"{self.name} cannot be read: permission denied")
-        if self.path.is_file() and self.path.stat().st_size == 0:
-            raise ValueError(f"{self.name} is empty")
         stem = self.path.name.lower().removesuffix(".gz")
         self._must_be_gzip = stem != self.path.name.lower()
         self._kind = kind or _KINDS.get(os.path.splitext(stem)[1])
@@ -168,54 +148,29 @@ class SequenceFile(SequenceInput):
         readers = {"fasta": self._read_fasta, "lines": self._read_lines, "jsonl": self._read_jsonl}
         with self._open_text() as text:
             if kind in ("csv", "tsv"):
-                yield from self._explain(self._read_table(text, "," if kind == "csv" else "\t"))
+                yield from self._read_table(text, "," if kind == "csv" else "\t")
             else:
-                yield from self._explain(readers[kind](text))
+                yield from readers[kind](text)
 
-    @contextlib.contextmanager
-    def _open_text(self) -> Iterator[io.TextIOWrapper]:
-        with open(self.path, "rb") as raw:
-            is_gzip = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if self._must_be_gzip and not is_gzip:
-                raise ValueError(f"{self.name} is a broken gzip: it does not begin as a gzip file does")
-            binary: Any = gzip.GzipFile(fileobj=raw) if is_gzip else raw
-            # The byte-order mark that spreadsheets write is dropped; newline="" is what the csv module asks for.
-            with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
-                yield text
-
-    def _explain(self, records: Iterator[SequenceRecord]) -> Iterator[SequenceRecord]:
-        """Turn the errors of decompression and decoding into messages that name the file."""
-        try:
-            yield from records
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{self.name} is a broken gzip: {error}") from error
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{self.name} is not a text file in UTF-8: {error.reason} ({error.start})") from error
-        except csv.Error as error:
-            raise ValueError(f"{self.name} is not a readable table: {error}") from error
+    def _open_text(self) -> contextlib.AbstractContextManager[io.TextIOWrapper]:
+        if self._must_be_gzip and not is_gzip(self.path):
+            raise ValueError(f"{self.name} is a broken gzip: it does not begin as a gzip file does")
+        return open_text(self.path, self.name)
 
     def _sniff(self) -> str:
         """Tell the kind of a file by its beginning."""
         with open(self.path, "rb") as file:
             if file.read(4) == b"PAR1":
                 return "parquet"
-
-        def first_lines(text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
-            for line in text:
-                if line.strip():
-                    yield SequenceRecord("", line.strip(), "")
-                    return
-
         with self._open_text() as text:
-            first = next(self._explain(first_lines(text)), None)
+            first = next((line.strip() for line in text if line.strip()), None)
         if first is None:
             raise ValueError(f"{self.name} holds blank lines only")
-        if first.sequence.startswith(">"):
+        if first.startswith(">"):
             return "fasta"
-        if "\t" in first.sequence:
+        if "\t" in first:
             return "tsv"
-        is_table = "," in first.sequence or first.sequence.strip('"').lower() == "sequence"
+        is_table = "," in first or first.strip('"').lower() == "sequence"
         return "csv" if is_table else "lines"
 
     def _read_fasta(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
@@ -256,19 +211,17 @@ class SequenceFile(SequenceInput):
             yield SequenceRecord(identifier, sequence, f"item {number}")
 
     def _read_table(self, text: io.TextIOWrapper, delimiter: str) -> Iterator[SequenceRecord]:
-        csv.field_size_limit(_CSV_FIELD_LIMIT)
-        # strict: an unclosed quote would otherwise swallow all rows after it.
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
-        names = next(reader, None)
+        rows = read_rows(text, delimiter)
+        _, names = next(rows, (0, None))
         if names is None:
             raise ValueError(f"{self.name} is empty")
         sequence_column, id_column = self._find_columns(names)
-        for number, row in enumerate((row for row in reader if row), start=1):
+        for number, (line, row) in enumerate(((line, row) for line, row in rows if row), start=1):
             sequence = row[sequence_column].strip() if sequence_column < len(row) else ""
             identifier = f"seq{number}"
             if id_column is not None:
                 identifier = row[id_column].strip() if id_column < len(row) else ""
-            yield SequenceRecord(identifier, sequence, f"line {reader.line_num}")
+            yield SequenceRecord(identifier, sequence, f"line {line}")
 
     def _read_parquet(self) -> Iterator[SequenceRecord]:
         import pyarrow as pa
@@ -399,166 +352,6 @@ def _spool_iterable(items: Iterable[Any]) -> SequenceInput:
         os.unlink(spool.name)
         raise ValueError("the iterable holds no sequence")
     return SequenceFile(spool.name, name="the iterable of sequences", kind="jsonl", is_temporary=True)
-
-
-def find_problem(sequence: str) -> str | None:
-    """Say what is wrong with a sequence, or None.
-
-    Args:
-        sequence: nucleotides; `READABLE_LETTERS` in either case are allowed.
-
-    Returns:
-        One phrase; positions are 1-based.
-    """
-    if not sequence:
-        return "empty sequence"
-    if _READABLE.fullmatch(sequence):
-        return None
-    match = _UNREADABLE.search(sequence)
-    if match is None:
-        # Letters outside ASCII that only equal an allowed one without regard to case.
-        return "unknown letters"
-    letter, position = match.group(), match.start() + 1
-    if letter.isspace():
-        return f"blank at position {position}"
-    hint = "; remove the gaps" if letter in "-." else ""
-    return f"unknown letter {letter!r} at position {position} (A, C, G, U, T and the IUPAC codes are known{hint})"
-
-
-def unknown_share(sequence: str) -> float:
-    """Return the part (0 to 1) of a sequence's letters that are none of A, C, G, U and T, such as N."""
-    known = sum(map(sequence.upper().count, "ACGUT"))
-    return (len(sequence) - known) / max(len(sequence), 1)
-
-
-def explain_unknown(names: Sequence[str], count: int, limit: float) -> str:
-    """Say in a line which RNAs have too many unknown nucleotides.
-
-    Args:
-        names: what to call the first few of them.
-        count: how many there are.
-        limit: part of an RNA that may be unknown.
-    """
-    more = f" and {count - len(names):,} more" if count > len(names) else ""
-    verb = "RNA has" if count == 1 else "RNAs have"
-    return (
-        f"{count:,} {verb} more than {limit:.0%} unknown nucleotides (N), which the model reads as nothing; take "
-        f"predictions for them with care: {', '.join(names)}{more}"
-    )
-
-
-@dataclass
-class InputSummary:
-    """What a first reading of an input found.
-
-    Attributes:
-        total: number of records.
-        usable: number of records that can be predicted.
-        longest: the longest usable record, its sequence's length (nucleotides) and id.
-        num_longer: number of usable records with more nucleotides than `length_of_interest`.
-        num_doubtful: number of usable records that `is_doubtful` finds.
-        doubtful: ids of the first few of them.
-        problems: first few unusable records, each as location, id and reason.
-    """
-
-    total: int = 0
-    usable: int = 0
-    longest: tuple[int, str] = (0, "")
-    num_longer: int = 0
-    num_doubtful: int = 0
-    doubtful: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-
-class SequenceChecker:
-    """Decides which records of an input are usable, the same ones at each reading.
-
-    Ids are compared through 64-bit hashes (8 bytes each while checking), and by themselves where two hashes agree.
-
-    Args:
-        source: the input.
-        explain_length: takes a length in nucleotides and returns why it cannot be predicted, or None.
-    """
-
-    def __init__(self, source: SequenceInput, explain_length: Callable[[int], str | None] = lambda length: None):
-        self._source = source
-        self._explain_length = explain_length
-        self._repeated_hashes: frozenset[int] = frozenset()
-
-    def check(
-        self,
-        length_of_interest: int | None = None,
-        on_problem: Callable[[SequenceRecord, str], None] | None = None,
-        is_doubtful: Callable[[str], bool] | None = None,
-        max_shown: int = 3,
-    ) -> InputSummary:
-        """Read the whole input once.
-
-        Args:
-            length_of_interest: count the usable records longer than this, in nucleotides.
-            on_problem: called with each unusable record and the reason.
-            is_doubtful: count the usable records whose sequence this is true of.
-            max_shown: how many problems, and ids of doubtful records, the summary keeps.
-
-        Raises:
-            ValueError: the input cannot be read, or holds no record.
-        """
-        hashes = array("Q")
-        for record in self._source.records():
-            if self._find_problem(record) is None:
-                hashes.append(_hash(record.id))
-        values, counts = np.unique(np.frombuffer(hashes, dtype=np.uint64), return_counts=True)
-        self._repeated_hashes = frozenset(values[counts > 1].tolist())
-        del values, counts, hashes
-
-        summary = InputSummary()
-        for record, reason in self._judge():
-            summary.total += 1
-            if reason is None:
-                summary.usable += 1
-                length = len(record.sequence)
-                if length > summary.longest[0]:
-                    summary.longest = (length, record.id)
-                if length_of_interest is not None and length > length_of_interest:
-                    summary.num_longer += 1
-                if is_doubtful is not None and is_doubtful(record.sequence):
-                    summary.num_doubtful += 1
-                    if len(summary.doubtful) < max_shown:
-                        summary.doubtful.append(record.id)
-            else:
-                if on_problem is not None:
-                    on_problem(record, reason)
-                if len(summary.problems) < max_shown:
-                    summary.problems.append(f"{record.location} (id {record.id[:60]!r}): {reason}")
-        if summary.total == 0:
-            raise ValueError(f"{self._source.name} holds no sequence")
-        return summary
-
-    def usable(self) -> Iterator[SequenceRecord]:
-        """Yield the usable records; call `check` first."""
-        return (record for record, reason in self._judge() if reason is None)
-
-    def _find_problem(self, record: SequenceRecord) -> str | None:
-        if not record.id:
-            return "empty id"
-        return find_problem(record.sequence) or self._explain_length(len(record.sequence))
-
-    def _judge(self) -> Iterator[tuple[SequenceRecord, str | None]]:
-        first_seen: dict[str, str] = {}
-        for record in self._source.records():
-            reason = self._find_problem(record)
-            if reason is None and self._repeated_hashes and _hash(record.id) in self._repeated_hashes:
-                if record.id in first_seen:
-                    reason = f"duplicate id, first seen at {first_seen[record.id]}"
-                else:
-                    first_seen[record.id] = record.location
-            yield record, reason
-
-
-def _hash(identifier: str) -> int:
-    return int.from_bytes(
-        hashlib.blake2b(identifier.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
-    )
 
 
 def _one_line(error: BaseException) -> str:
