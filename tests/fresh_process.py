@@ -37,6 +37,8 @@ for line in sys.stdin:
             code = 0
             try:
                 exec(compile(request["code"], "<string>", "exec"), {"__name__": "__main__"})
+            except SystemExit as end:
+                code = end.code or 0
             except BaseException:
                 traceback.print_exc()
                 code = 1
