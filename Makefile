@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 DEMO_OUTPUT ?= demo_output
 UPSTREAM_CACHE ?= .cache
 PYTEST_ARGS ?=
+# Processes that share the tests, a whole file to one of them; `make test WORKERS=0` runs them here, for a debugger.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 ACCURACY_ARGS ?=
 # Trainings for comparison, which are measured if they are there; see recipes/README.md: a structure model without tRNAs
 # and 5S rRNAs, and a 3D model that reads the sequence state alone.
@@ -43,10 +46,10 @@ demo: $(VENV)/.installed-base  ## Predict the reactivity of well-known RNAs with
 	@echo; echo "The results are in $(DEMO_OUTPUT)/:"; ls -1 $(DEMO_OUTPUT)
 
 test: $(VENV)/.installed-dev  ## Run the tests (no network, GPU or shared data needed)
-	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-dev  ## Run the tests that take longer
-	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	@$(PYTEST) -m slow $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev  ## Lint, formatting and types
 	$(BIN)/ruff check .
@@ -74,7 +77,7 @@ upstream-source: $(VENV)/.installed-dev  ## Fetch the source of the installed tr
 upstream-tests: upstream-source  ## Run transformers' own common tests against our models
 	@version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("transformers"))'); \
 	TRANSFORMERS_SOURCE="$(abspath $(UPSTREAM_CACHE))/transformers-$$version" \
-	  $(BIN)/python -m pytest tests/upstream $(PYTEST_ARGS)
+	  $(PYTEST) tests/upstream $(PYTEST_ARGS)
 
 parity: $(VENV)/.installed-dev  ## Measure the distance to the original implementations again
 	$(BIN)/python -m benchmarks.accuracy.parity --output benchmarks/results/ribonanzanet_parity.md

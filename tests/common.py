@@ -2,24 +2,10 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def run_python(code: str, *arguments: str) -> str:
-    """Run code in a fresh process that finds the package, and return what it printed."""
-    environment = os.environ | {"PYTHONPATH": os.path.join(ROOT, "src"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from fresh_process import run_python
 
 
 def named_heads(model):
@@ -168,7 +154,9 @@ class ModelTests:
             "with torch.no_grad(): out = model(torch.tensor(json.loads(sys.argv[2])))[0]\n"
             "print(json.dumps([type(model).__name__, out.flatten().tolist()]))"
         )
-        class_name, values = json.loads(run_python(code, str(tmp_path), json.dumps(ids.tolist())).splitlines()[-1])
+        done = run_python(code, str(tmp_path), json.dumps(ids.tolist()))
+        assert done.returncode == 0, done.stderr
+        class_name, values = json.loads(done.stdout.splitlines()[-1])
         assert class_name == model_class.__name__
         with torch.no_grad():
             assert torch.allclose(torch.tensor(values), model(ids)[0].flatten(), atol=1e-6)

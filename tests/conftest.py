@@ -10,6 +10,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Tiny tensors gain nothing from a second thread, and the cores are for the processes that share the tests. Sums are
+# then in the same order on any machine, here and in the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest

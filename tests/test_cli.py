@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from fresh_process import run_python
 from test_prediction_tasks import PAIRED, save_tiny
 
 import rna_hf.checkpoints
@@ -19,7 +20,7 @@ from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, __version__
 from rna_hf.cli.main import COMMANDS, run
 from rna_hf.tokenization import RnaTokenizerFast
 
-PROGRAM = [sys.executable, "-c", "import sys; from rna_hf.cli.main import run; sys.exit(run())"]
+PROGRAM = "import sys; from rna_hf.cli.main import run; sys.exit(run())"
 
 
 @pytest.fixture(scope="session")
@@ -55,9 +56,10 @@ def call(capsys, *arguments):
     return code, captured.out, captured.err
 
 
-def start(*arguments, **options):
+def start(*arguments):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen([*PROGRAM, *map(str, arguments)], env=environment, stderr=subprocess.PIPE, **options)
+    command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
 
 
 def test_predict(capsys, tiny, tmp_path):
@@ -266,7 +268,7 @@ def test_missing_checkpoints_are_said_to_be_missing(capsys, tmp_path, monkeypatc
     assert "the bundled checkpoint 'ribonanzanet-mini' is missing" in err
 
 
-def test_killed_runs_end_as_an_undisturbed_one(tiny, tmp_path):
+def test_killed_runs_end_as_an_undisturbed_one(capsys, tiny, tmp_path):
     """SIGKILL once the first part is there; then the rest. The file must equal that of one go, byte for byte."""
     generator = np.random.default_rng(0)
     sequences = ["".join(generator.choice(list("ACGU"), 20)) for _ in range(800)]
@@ -282,13 +284,11 @@ def test_killed_runs_end_as_an_undisturbed_one(tiny, tmp_path):
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert 1 <= len(list(parts.glob("part-*.parquet"))) < 4
-    process = start(*arguments, "--output", tmp_path / "out")
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert b"rna-hf: resuming: " in err
-    process = start(*arguments, "--output", tmp_path / "undisturbed", "--quiet")
-    _, err = process.communicate(timeout=300)
-    assert (process.returncode, err) == (0, b"")
+    code, _, err = call(capsys, *arguments, "--output", tmp_path / "out")
+    assert code == 0, err
+    assert "rna-hf: resuming: " in err
+    code, _, err = call(capsys, *arguments, "--output", tmp_path / "undisturbed", "--quiet")
+    assert (code, err) == (0, "")
     resumed = (tmp_path / "out" / "predictions.parquet").read_bytes()
     assert resumed == (tmp_path / "undisturbed" / "predictions.parquet").read_bytes()
     assert pq.read_table(tmp_path / "out" / "predictions.parquet")["sequence"].to_pylist() == sequences
@@ -297,8 +297,7 @@ def test_killed_runs_end_as_an_undisturbed_one(tiny, tmp_path):
 
 def test_standard_input(tiny, tmp_path):
     arguments = ["predict", "reactivity", "-", "--model", tiny, "--output", tmp_path, "--format", "jsonl", "--plot", 0]
-    process = start(*arguments, stdin=subprocess.PIPE)
-    _, err = process.communicate(b">a\nACGU\n>b\nGGG\n", timeout=120)
-    assert process.returncode == 0, err
-    assert b"cannot be resumed" in err
+    done = run_python(PROGRAM, *map(str, arguments), input=">a\nACGU\n>b\nGGG\n")
+    assert done.returncode == 0, done.stderr
+    assert "cannot be resumed" in done.stderr
     assert len((tmp_path / "predictions.jsonl").read_text().splitlines()) == 2

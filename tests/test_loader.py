@@ -1,13 +1,11 @@
 """A checkpoint folder opens with plain transformers, in a process of its own, with and without this package."""
 
 import json
-import os
-import subprocess
-import sys
 import textwrap
 
 import pytest
 import torch
+from fresh_process import run_python
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
 from rna_hf import AutoModelForReactivity, RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetModel
@@ -43,11 +41,8 @@ def folder(tmp_path):
 
 
 def run(code, tmp_path):
-    """Run code in a fresh interpreter, with an empty cache for the loader file."""
-    environment = dict(os.environ, HF_MODULES_CACHE=str(tmp_path / "modules"), HF_HUB_OFFLINE="1")
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment, timeout=300
-    )
+    """Run code in a process that has not seen the package, with an empty cache for the loader file."""
+    return run_python(textwrap.dedent(code), HF_MODULES_CACHE=str(tmp_path / "modules"))
 
 
 def test_loader_file_only_imports(folder):

@@ -11,6 +11,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
+from fresh_process import run_python
 from test_prediction import interrupt, random_rnas, save_tiny, write_fasta
 from test_prediction_tasks import read_all
 from test_prediction_tasks import save_tiny as save_tiny_of_task
@@ -20,8 +21,7 @@ from rna_hf.data.sources import SequenceRecord
 from rna_hf.prediction import chunks, predict, processes
 from rna_hf.prediction.processes import MainProcessStopped, Processes, choose_device, find_process
 
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--main_process_port", "0"]
-LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+LAUNCH = ["--num_machines", "1", "--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no"]
 # accelerate's word for several processes of one machine; --cpu would start only one, or need MPI.
 TWO = ["--multi_gpu", "--num_processes", "2", "-m", "rna_hf.cli.main", "predict"]
 
@@ -46,16 +46,21 @@ def _one_thread():
     torch.set_num_threads(count)
 
 
-def start(*arguments, task="reactivity"):
+def make_command(*arguments, task="reactivity"):
+    """What stands after `accelerate launch`."""
+    return [*LAUNCH, *TWO, task, *map(str, arguments), "--device", "cpu", "--plot", "0"]
+
+
+def start(*arguments):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [*LAUNCH, *TWO, task, *map(str, arguments), "--device", "cpu", "--plot", "0"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *make_command(*arguments)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def launch(*arguments, task="reactivity"):
-    process = start(*arguments, task=task)
-    _, err = process.communicate(timeout=300)
-    return process.returncode, err
+    code = "import runpy; runpy.run_module('accelerate.commands.launch', run_name='__main__', alter_sys=True)"
+    done = run_python(code, *make_command(*arguments, task=task), PYTHONPATH=os.pathsep.join(sys.path))
+    return done.returncode, done.stderr
 
 
 @pytest.mark.usefixtures("_one_thread")

@@ -214,15 +214,15 @@ class TestWholeModel:
             **changes,
         )
         model = RibonanzaNetForReactivity(config)
-        ids = torch.randint(0, 4, (3, 8))
-        ids[1, 6:] = ids[2, 3:] = 4
+        ids = torch.randint(0, 4, (3, 5))  # 75 pairs: a full tile and one that isn't
+        ids[1, 4:] = ids[2, 2:] = 4
         batch = {"input_ids": ids, "attention_mask": ids != 4}
         with torch.no_grad():
             alone = model.eval()(**batch).logits
             output = model(**batch, output_pair_states=True)
         assert torch.equal(output.logits, alone)  # in place and not
         torch.manual_seed(2)
-        model.train()(**batch, labels=torch.rand(3, 8, 2)).loss.backward()
+        model.train()(**batch, labels=torch.rand(3, 5, 2)).loss.backward()
         gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
         return output.logits, output.pair_states, gradients
 

@@ -5,12 +5,11 @@ import itertools
 import json
 import pickle
 import random
-import subprocess
-import sys
 import warnings
 
 import numpy as np
 import pytest
+from fresh_process import run_python
 
 from rna_hf.tokenization import (
     ALPHABETS,
@@ -586,15 +585,7 @@ def test_without_the_package(tmp_path):
     # As in a model's folder, whose architecture that process does not know either.
     config = {"model_type": "ribonanzanet", "architectures": ["RibonanzaNetModel"]}
     (tmp_path / "0" / "config.json").write_text(json.dumps(config))
-    process = subprocess.run(
-        [sys.executable, "-I", "-c", WITHOUT_PACKAGE],
-        input=json.dumps([folders, texts]),
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-        timeout=120,
-    )
+    process = run_python(WITHOUT_PACKAGE, input=json.dumps([folders, texts]))
     assert process.returncode == 0, process.stderr
     answers = json.loads(process.stdout.splitlines()[-1])
     for tokenizer, options, (name, length, side, *got) in zip(tokenizers, CONFIGURATIONS, answers, strict=True):

@@ -24,6 +24,7 @@ from types import ModuleType
 from unittest import mock
 
 import pytest
+import torch
 import transformers
 
 PACKAGE = "transformers_tests"
@@ -84,6 +85,14 @@ def load(name: str) -> ModuleType:
     # A mixin asks for transformers by way of `tests/__init__.py`, which the source distribution leaves out.
     with mock.patch("transformers.utils.direct_transformers_import", return_value=transformers):
         return importlib.import_module(f"{PACKAGE}.{name}")
+
+
+@pytest.fixture(autouse=True)
+def _short_tensors():
+    """Print corners of tensors: the mixins write their messages for each comparison, whether it fails or not."""
+    torch.set_printoptions(threshold=0, edgeitems=1)
+    yield
+    torch.set_printoptions(profile="default")
 
 
 if PACKAGE not in sys.modules:

@@ -2,13 +2,10 @@
 
 import itertools
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
-from common import ROOT
+from fresh_process import run_each
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainingArguments
@@ -309,26 +306,9 @@ def test_two_processes_train_together(tmp_path):
     ]
     batches = [_batch((9, 6, 3)), _batch((8, 8))]
     torch.save({"cases": cases, "batches": batches}, tmp_path / "input.pt")
-    environment = os.environ | {
-        "PYTHONPATH": os.path.join(ROOT, "src"),
-        "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-    }
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", _DISTRIBUTED, str(rank), str(tmp_path)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [process.communicate(timeout=120)[1] for process in ranks]
-    finally:
-        for process in ranks:
-            process.kill()
-    assert [process.returncode for process in ranks] == [0, 0], errors
+    ranks = [[str(rank), str(tmp_path)] for rank in range(2)]
+    for done in run_each(_DISTRIBUTED, *ranks, GLOO_SOCKET_IFNAME="lo"):
+        assert done.returncode == 0, done.stderr
     results = [torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2)]
     for case, (options, _) in enumerate(cases):
         for step in range(2):
