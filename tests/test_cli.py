@@ -243,7 +243,7 @@ def test_models(capsys, tiny, tmp_path, monkeypatch):
     (folder / "README.md").write_text(card)
     found = rna_hf.checkpoints.list_checkpoints(tmp_path)
     monkeypatch.setattr("rna_hf.cli.models.list_checkpoints", lambda: found)
-    monkeypatch.setattr("rna_hf.cli.models.DEFAULT_CHECKPOINTS", {"reactivity": "ribonanzanet-mini"})
+    monkeypatch.setattr("rna_hf.cli.models.CHECKPOINTS", {"ribonanzanet-mini": rna_hf.checkpoints.CheckpointEntry()})
     code, out, _ = call(capsys, "models")
     assert code == 0
     (checkpoint,) = found
@@ -262,7 +262,7 @@ def test_missing_checkpoints_are_said_to_be_missing(capsys, tmp_path, monkeypatc
     monkeypatch.setattr("rna_hf.checkpoints.FOLDER", tmp_path)
     code, out, _ = call(capsys, "models")
     assert code == 0
-    assert out.count("missing from this installation") == len(rna_hf.checkpoints.DEFAULT_CHECKPOINTS)
+    assert out.count("missing from this installation") == len(rna_hf.checkpoints.CHECKPOINTS)
     code, _, err = call(capsys, "predict", "reactivity", "ACGU", "--output", tmp_path / "out")
     assert code == 2
     assert "the bundled checkpoint 'ribonanzanet-mini' is missing" in err

@@ -16,9 +16,9 @@ from transformers import AutoTokenizer
 import rna_hf
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetForSecondaryStructure, RnaTokenizerFast
 from rna_hf.cli.main import run
+from rna_hf.tasks import TASKS, trained_tasks
 from rna_hf.training.arguments import parse_arguments
 from rna_hf.training.run_record import RECORD_FILE, make_record, write_record
-from rna_hf.training.tasks import TASKS
 from rna_hf.training.training_data import Augmented, choose_profiles, window
 
 HEADS = {
@@ -105,7 +105,7 @@ def arguments(kind, base, table, output, **options):
 
 def test_every_task_is_tried():
     # RibonanzaNet has no head for localisation: see test_finetune_localisation.py.
-    assert {*HEADS, "localisation"} == set(TASKS)
+    assert {*HEADS, "localisation"} == set(trained_tasks())
 
 
 @pytest.mark.parametrize("task", HEADS)
@@ -307,7 +307,7 @@ def test_profiles_are_chosen_by_their_signal_to_noise():
 def test_reads_are_the_labels_of_dropout():
     columns = {"sequence": ["GA", "GC"], "labels": [[[0.5]] * 2] * 2, "reads": [[7, 0], [3, 4]]}
     dataset = Dataset.from_dict(columns | {"signal_to_noise": [[2.0, float("nan")], [0.1, 5.0]]})
-    labels = TASKS["dropout"].prepare(dataset)["labels"][:]
+    labels = TASKS["dropout"].training.prepare(dataset)["labels"][:]
     np.testing.assert_array_equal(labels, [[7, np.nan], [3, 4]])
 
 

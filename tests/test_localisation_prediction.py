@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import warnings
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,12 @@ from test_prediction import interrupt, write_fasta
 from test_prediction_tasks import raise_interrupt, read_all
 from transformers import pipeline
 
-from rna_hf import RnaTrackerConfig, RnaTrackerForLocalisation, memory, plots
+from rna_hf import RnaTrackerConfig, RnaTrackerForLocalisation, plots
+from rna_hf.data.batches import make_batches
 from rna_hf.pipelines import LocalisationPipeline
-from rna_hf.prediction import chunks, make_batches, predict
-from rna_hf.prediction.predictor import find_linear_length
-from rna_hf.prediction.tasks.localisation import LocalisationTask, strongest_windows, windows_elsewhere
+from rna_hf.prediction import chunks, predict
+from rna_hf.prediction.predictor import batch_cost
+from rna_hf.tasks.localisation import LocalisationPrediction, strongest_windows, windows_elsewhere
 from rna_hf.tokenization import RnaTokenizerFast
 
 COMPARTMENTS = ["Cytosol", "Insoluble", "Membrane", "Nuclear"]
@@ -241,9 +243,8 @@ def test_long_transcripts_are_predicted_whole(tiny, tmp_path):
 def test_memory_grows_with_the_length():
     config = RnaTrackerConfig()
     # Against what was measured on the CPU for 200,000 nt in float32; not far above it, never below.
-    assert 57e6 <= memory.estimate_memory(config, 200_000, 200_000**2, 4) <= 2 * 57e6
-    assert memory.estimate_memory(config, 100, 8 * 100**2, 4) == 8 * memory.estimate_memory(config, 100, 100**2, 4)
-    assert make_batches([4000] * 4, 8000, True, find_linear_length(config)) == [[0, 1], [2, 3]]
+    assert 57e6 <= config.forward_cost(1, 200_000, 4) <= 2 * 57e6
+    assert make_batches([4000] * 4, 8000, True, partial(batch_cost, config=config)) == [[0, 1], [2, 3]]
 
 
 def test_interrupted_runs_end_as_undisturbed_ones(tiny, tmp_path, monkeypatch, caplog):
@@ -256,7 +257,7 @@ def test_interrupted_runs_end_as_undisturbed_ones(tiny, tmp_path, monkeypatch, c
         with pytest.raises(KeyboardInterrupt):
             predict(path, tmp_path / "out", **options)
     with monkeypatch.context() as patch:  # and once more, when the motifs are about to be written
-        patch.setattr("rna_hf.prediction.tasks.localisation.rank_motifs", raise_interrupt)
+        patch.setattr("rna_hf.tasks.localisation.rank_motifs", raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
             predict(path, tmp_path / "out", **options)
     with caplog.at_level("INFO", logger="rna_hf"):
@@ -281,7 +282,7 @@ def test_motifs_are_what_gets_the_attention(tmp_path):
         for column, value in zip(columns.values(), (identifier, sequence, weights / weights.sum())):
             column.append(value)
     tables = [pa.table(columns).slice(0, 25), pa.table(columns).slice(25)]
-    LocalisationTask(num_windows=3).write_files(lambda: iter(tables), config, tmp_path)
+    LocalisationPrediction(num_windows=3).write_files(lambda: iter(tables), config, tmp_path)
     windows = read_table(tmp_path / "attention_windows.csv")
     assert all(MOTIF in row["sequence"] for row in windows)
     ranked = read_table(tmp_path / "motifs.csv")

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import warnings
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,12 @@ import pytest
 import torch
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, memory, plots
+from rna_hf.data.batches import make_batches
 from rna_hf.data.run_folder import RunFolder
-from rna_hf.prediction import REACTIVITY_UNIT, chunks, make_batches, predict
-from rna_hf.prediction import run as run_module
+from rna_hf.prediction import chunks, predict
+from rna_hf.prediction import engine as run_module
+from rna_hf.prediction.predictor import batch_cost
+from rna_hf.tasks import REACTIVITY_UNIT
 from rna_hf.tokenization import RnaTokenizerFast
 
 RNAS = [("a", "GGGAAACUCC"), ("b", "acgtacgtacgtacg"), ("c", "GGNNRYAAGCUUAGC"), ("d", "A")]
@@ -298,7 +302,7 @@ def test_a_batch_that_does_not_fit_is_refused(tiny, monkeypatch):
 def test_the_estimate_is_near_the_truth():
     """Against what was measured on the CPU for one sequence of 512 nt, pair width 64, float32; never below it."""
     config = RibonanzaNetConfig()
-    assert 244e6 <= memory.estimate_memory(config, 512, 512**2, 4) <= 1.3 * 244e6
+    assert 244e6 <= config.forward_cost(1, 512, 4) <= 1.3 * 244e6
     assert memory.available_memory(torch.device("cpu")) > 0
 
 
@@ -384,12 +388,13 @@ def test_bfloat16(tiny):
 
 def test_batches():
     lengths = [10, 300, 10, 20, 512, 10]
-    assert make_batches(lengths, 2048, pads=True) == [[4, 1], [3, 0, 2, 5]]
-    assert make_batches(lengths, 2048, pads=False) == [[4], [1], [3], [0, 2, 5]]
-    assert make_batches([10] * 5, 20, pads=True) == [[0, 1], [2, 3], [4]]
+    cost = partial(batch_cost, config=RibonanzaNetConfig())
+    assert make_batches(lengths, 2048, True, cost) == [[4, 1], [3, 0, 2, 5]]
+    assert make_batches(lengths, 2048, False, cost) == [[4], [1], [3], [0, 2, 5]]
+    assert make_batches([10] * 5, 20, True, cost) == [[0, 1], [2, 3], [4]]
     # 512 nt cost twice their tokens, and a sequence over the budget runs alone.
-    assert make_batches([512] * 3, 2048, pads=True) == [[0, 1], [2]]
-    assert make_batches([512] * 3, 1, pads=True) == [[0], [1], [2]]
+    assert make_batches([512] * 3, 2048, True, cost) == [[0, 1], [2]]
+    assert make_batches([512] * 3, 1, True, cost) == [[0], [1], [2]]
 
 
 def test_heat_map_of_long_and_odd_rnas(tmp_path):

@@ -21,9 +21,8 @@ from rna_hf import (
     RibonanzaNetForTertiaryStructure,
     plots,
 )
-from rna_hf.prediction import TASKS, chunks, predict
+from rna_hf.prediction import chunks, predict
 from rna_hf.prediction.predictor import load_config
-from rna_hf.prediction.tasks.tertiary_structure import TertiaryStructureTask, file_stem
 from rna_hf.structure import (
     decode_pairs,
     parse_dotbracket,
@@ -33,6 +32,8 @@ from rna_hf.structure import (
     structure_confidence,
     write_dotbracket,
 )
+from rna_hf.tasks import TASKS
+from rna_hf.tasks.tertiary_structure import TertiaryStructurePrediction, file_stem
 from rna_hf.tokenization import RnaTokenizerFast
 
 CLASSES = {
@@ -111,7 +112,7 @@ class TestRowsAreTheModelsOwnNumbers:
     def rows(self, checkpoints, task, kind, **options):
         rnas = [*RNAS, ("e", PAIRED), ("f", PAIRED[:23])]
         rows = predict(rnas, task=task, model=checkpoints[task, kind], **options)
-        num_rows = TASKS[task].with_options(**options).rows_per_sequence
+        num_rows = TASKS[task].prediction.with_options(**options).rows_per_sequence
         assert [(row["id"], row["sequence"]) for row in rows] == [rna for rna in rnas for _ in range(num_rows)]
         return [(row, run_model(checkpoints[task, kind], task, row["sequence"])) for row in rows]
 
@@ -181,12 +182,12 @@ def test_flip_average(masked):
 def test_formats_hold_the_same(task, format, masked, tmp_path):
     rows = predict(RNAS, task=task, model=masked[task])
     path = predict(RNAS, tmp_path, task=task, model=masked[task], format=format)
-    columns = TASKS[task].columns(load_config(masked[task], TASKS[task]))
+    columns = TASKS[task].prediction.columns(load_config(masked[task], TASKS[task]))
     if format == "parquet":
         table = pq.read_table(path)
         kinds = {"numbers": pa.list_(pa.float32()), "number": pa.float32(), "index": pa.int32(), "text": pa.string()}
         assert table.schema.types[2:] == [kinds[kind] for kind in columns.values()]
-        assert json.loads(table.schema.metadata[b"rna_hf"])["unit"] == TASKS[task].unit
+        assert json.loads(table.schema.metadata[b"rna_hf"])["unit"] == TASKS[task].prediction.unit
         found = table.to_pylist()
     elif format == "csv":
         with open(path, newline="") as file:
@@ -232,7 +233,7 @@ def test_interrupted_runs_end_as_undisturbed_ones(task, options, names, masked, 
             predict(path, tmp_path / "out", **options)
     with monkeypatch.context() as patch:  # and once more, when the last file is about to be written
         last = {"degradation": "plots.plot_heat_map", "structure": "plots.plot_arc_diagrams"}
-        where = last.get(task, "prediction.tasks.tertiary_structure.write_viewer" if task == "3d" else None)
+        where = last.get(task, "tasks.tertiary_structure.write_viewer" if task == "3d" else None)
         if where is not None:
             patch.setattr(f"rna_hf.{where}", raise_interrupt)
             with pytest.raises(KeyboardInterrupt):
@@ -341,10 +342,10 @@ def test_options_that_do_not_fit(masked, monkeypatch, tmp_path):
         predict("ACGU", task="3d", model=masked["3d"], pdb=True)
     with pytest.raises(ValueError, match="needs RibonanzaNetForTertiaryStructure"):
         predict("ACGU", task="3d", model=masked["structure"])
-    assert TertiaryStructureTask(pdb=True).explain_length(9999, None) is None
-    assert TertiaryStructureTask().explain_length(10_000, None) is None
+    assert TertiaryStructurePrediction(pdb=True).explain_length(9999, None) is None
+    assert TertiaryStructurePrediction().explain_length(10_000, None) is None
     # A model that could take such an RNA would need much memory, so a smaller limit stands in for the format's.
-    monkeypatch.setattr("rna_hf.prediction.tasks.tertiary_structure.PDB_MAX_RESIDUES", 12)
+    monkeypatch.setattr("rna_hf.tasks.tertiary_structure.PDB_MAX_RESIDUES", 12)
     with pytest.raises(ValueError, match=r"'b'\): 15 nt do not fit into a PDB file, which holds 12; leave out --pdb"):
         predict(RNAS, tmp_path / "out", task="3d", model=masked["3d"], pdb=True)
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from rna_hf.checkpoints import default_checkpoint_path
+from rna_hf.checkpoints import find_bundled
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -20,7 +20,8 @@ def test_there_is_something_to_run(readme):
 
 
 @pytest.mark.skipif(
-    not (default_checkpoint_path() / "config.json").exists(), reason="the bundled checkpoint is not in this checkout"
+    not (find_bundled("ribonanzanet-mini") / "config.json").exists(),
+    reason="the bundled checkpoint is not in this checkout",
 )
 def test_snippets_run(readme, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -15,6 +15,7 @@ from rna_hf.pipelines import (
     TertiaryStructurePipeline,
 )
 from rna_hf.prediction import predict
+from rna_hf.tasks import TASKS
 
 PIPELINES = {
     "degradation": (DegradationPipeline, "rna-degradation"),
@@ -70,7 +71,7 @@ def test_values_and_batches(task, kind, tmp_path):
     for found in outputs:
         for sequence, one, values in zip(SEQUENCES, found, wanted, strict=True):
             assert one.pop("sequence") == sequence
-            assert one.pop("unit") == predictor.prediction_task.unit
+            assert one.pop("unit") == predictor.prediction.unit
             assert_close(one, values)
 
 
@@ -89,7 +90,7 @@ def test_pairs_pass_the_threshold_of_the_configuration(tmp_path):
 
 
 def test_pairs_have_the_weight_of_the_configuration():
-    predictor = open_pipeline("structure", checkpoints.default_checkpoint_path("structure"))
+    predictor = open_pipeline("structure", checkpoints.find_bundled("ribonanzanet-mini-structure"))
     assert "(" in predictor(PAIRED)["structure"]
     predictor.model.config.pair_weight = 1e-6
     assert set(predictor(PAIRED)["structure"]) == {"."}
@@ -124,8 +125,9 @@ def test_a_pipeline_has_the_bundled_checkpoint_of_its_task():
     for task, (pipeline_class, name) in {**PIPELINES, "reactivity": (ReactivityPipeline, "rna-reactivity")}.items():
         registered = PIPELINE_REGISTRY.supported_tasks[name]
         assert registered["impl"] is pipeline_class
-        if task not in checkpoints.DEFAULT_CHECKPOINTS:
+        default = TASKS[task].default_checkpoint
+        if default is None:
             assert "default" not in registered
         else:
             folder, revision = registered["default"]["model"]
-            assert (folder, revision) == (str(checkpoints.FOLDER / checkpoints.DEFAULT_CHECKPOINTS[task]), None)
+            assert (folder, revision) == (str(checkpoints.FOLDER / default), None)

@@ -10,11 +10,11 @@ import torch
 from tokenizers import AddedToken
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+import rna_hf
 from benchmarks.speed import tokenising
 from rna_hf.data import collators
 from rna_hf.prediction.predictor import Predictor
-from rna_hf.prediction.tasks import TASKS
-from rna_hf.prediction.tasks import base as tasks_module
+from rna_hf.tasks import TASKS
 from rna_hf.tokenization import RIBONANZANET, RnaTokenizerFast, bulk, encode_bulk, letter_map
 
 NAMES = ["input_ids", "attention_mask", "special_tokens_mask"]
@@ -385,21 +385,23 @@ def test_collator(options, without_bulk):
 class _Echo(torch.nn.Module):
     """A model whose prediction is the ids, as floats, and the mask that it was given."""
 
+    config = rna_hf.RibonanzaNetConfig()
+    device = torch.device("cpu")
+
     def forward(self, input_ids, attention_mask):
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         return type("Output", (), {"logits": torch.stack([input_ids, mask], dim=-1).float()})
 
 
 def echo_predictor(tokenizer, tmp_path):
-    cpu = torch.device("cpu")
-    return Predictor(TASKS["reactivity"], tmp_path, None, _Echo(), tokenizer, cpu, "float32", 10_000, False)
+    return Predictor(TASKS["reactivity"].prediction, _Echo(), tokenizer, tmp_path.name)
 
 
 @pytest.mark.parametrize("options", [{}, {**BOS_EOS, "padding_side": "left"}], ids=["plain", "bos_eos_left"])
 def test_predictor(options, without_bulk, tmp_path):
     predictor = echo_predictor(RnaTokenizerFast(**options), tmp_path)
     sequences = ["ACGU", "GGNacgtt", "U"]
-    found, expected = without_bulk(tasks_module, lambda: predictor._forward(sequences))
+    found, expected = without_bulk(rna_hf.tokenization, lambda: predictor._forward(sequences))
     for sequence, one, other in zip(sequences, found, expected, strict=True):
         assert one.shape == (len(sequence), 2)
         assert np.array_equal(one, other)

@@ -1,0 +1,148 @@
+"""What the configurations state about memory (`RnaConfig.forward_cost`) beside what a forward pass takes.
+
+Each model class of the registry is measured at three lengths, in a process of its own for each, one sequence without
+gradients on a CPU: the most memory that the process held in the pass, less what it held before. Linux only. Run it from
+a checkout: python -m benchmarks.speed.forward_cost [--architecture NAME] [--output FILE.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common.places import RESULTS
+from benchmarks.common.processes import run_module
+from benchmarks.common.reporting import table_lines
+
+OUTPUT = RESULTS / "forward_cost.json"
+# What is measured: fields of the configuration, and lengths in nucleotides. Layers follow one another in the same
+# memory, so that two of them cost what all do.
+CASES: dict[str, list[tuple[str, dict[str, Any], tuple[int, ...]]]] = {
+    "ribonanzanet": [
+        ("released sizes, 2 layers", {"num_hidden_layers": 2, "fix_attention_mask": True}, (400, 800, 1600)),
+        (
+            "mini sizes",
+            {
+                "hidden_size": 128,
+                "num_hidden_layers": 5,
+                "num_attention_heads": 4,
+                "pair_hidden_size": 32,
+                "fix_attention_mask": True,
+            },
+            (400, 800, 1600),
+        ),
+        (
+            "triangular attention, 2 layers",
+            {"num_hidden_layers": 2, "use_triangular_attention": True, "fix_attention_mask": True},
+            (150, 300, 450),
+        ),
+    ],
+    "rnatracker": [("default sizes", {}, (50_000, 200_000, 800_000))],
+}
+
+
+def measure_inside(architecture: str, kind: str, fields: dict[str, Any], length: int, dtype: str) -> dict[str, int]:
+    """Run one forward pass in this process.
+
+    Args:
+        architecture: name in the registry.
+        kind: of class, such as "Model" or "ForReactivity".
+        fields: of the configuration.
+        length: of the sequence, nucleotides.
+        dtype: "float32" or "bfloat16".
+
+    Returns:
+        Bytes `stated` and `measured`.
+    """
+    import torch
+
+    import rna_hf  # noqa: F401 - registers the architectures
+    from rna_hf.models.registry import ARCHITECTURES
+
+    entry = ARCHITECTURES[architecture]
+    config = entry.find_class("Config")(**fields)
+    model_class = entry.find_class(kind)
+    model = model_class(config).eval().to(getattr(torch, dtype))
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, 4, (1, length), generator=generator)
+    with torch.inference_mode():
+        model(ids[:, : max(config.min_sequence_length, 64)])  # libraries set themselves up in the first pass
+        before = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # forget the most that was ever held
+        model(ids)
+    stated = config.forward_cost(1, length, getattr(torch, dtype).itemsize)
+    return {"stated": stated, "measured": _status("VmHWM") - before}
+
+
+def _status(name: str) -> int:
+    """Return a size of this process, bytes, from /proc/self/status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print a table and write the file; exit code 1 if a statement is off by more than a factor of 1.3."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--architecture", choices=sorted(CASES), action="append", help="by default all")
+    parser.add_argument("--kind", action="append", help="of class, such as ForReactivity; by default all")
+    parser.add_argument("--runs", type=int, default=3, help="of which the median counts")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--output", type=Path, help=f"JSON file to write, such as {OUTPUT.name}")
+    parser.add_argument("--inside", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.inside:
+        print(json.dumps(measure_inside(**json.loads(arguments.inside))))
+        return 0
+
+    from rna_hf.models.registry import ARCHITECTURES
+
+    rows = []
+    for name in arguments.architecture or sorted(CASES):
+        kinds = arguments.kind or ["Model", *(f"For{head}" for head in ARCHITECTURES[name].heads)]
+        for title, fields, lengths in CASES[name]:
+            for kind in kinds:
+                for variant, extra in _variants(kind):
+                    for length in lengths:
+                        case = {
+                            "architecture": name,
+                            "kind": kind,
+                            "fields": {**fields, **extra},
+                            "length": length,
+                            "dtype": arguments.dtype,
+                        }
+                        runs = [
+                            run_module("benchmarks.speed.forward_cost", "--inside", json.dumps(case), threads=1)
+                            for _ in range(arguments.runs)
+                        ]
+                        measured = statistics.median(run["measured"] for run in runs)
+                        row = {"architecture": name, "class": ARCHITECTURES[name].prefix + kind + variant}
+                        row |= {"sizes": title, "length": length, "dtype": arguments.dtype}
+                        row |= {"stated_mb": runs[0]["stated"] / 1e6, "measured_mb": measured / 1e6}
+                        row["ratio"] = row["stated_mb"] / row["measured_mb"]
+                        rows.append({key: round(v, 2) if isinstance(v, float) else v for key, v in row.items()})
+                        print(rows[-1], file=sys.stderr, flush=True)
+    columns = ["class", "sizes", "nt", "stated, MB", "measured, MB", "ratio"]
+    cells = [
+        [r["class"], r["sizes"], f"{r['length']:,}", f"{r['stated_mb']:,.0f}", f"{r['measured_mb']:,.0f}"]
+        + [f"{r['ratio']:.2f}"]
+        for r in rows
+    ]
+    print("\n".join(table_lines(columns, cells)))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return int(any(not 1 / 1.3 <= row["ratio"] <= 1.3 for row in rows))
+
+
+def _variants(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the variants of a class that cost differently: what to call each, and fields of the configuration."""
+    if kind == "ForTertiaryStructure":
+        return [(" (sequence)", {}), (" (pair)", {"coordinate_head": "pair"})]
+    return [("", {})]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
