@@ -1,5 +1,6 @@
 """What every test may rely on: fixed seeds, no network, no progress bars, and the places of things."""
 
+import gc
 import os
 import random
 import socket
@@ -20,6 +21,12 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 LOOPBACK = {"localhost", "127.0.0.1", "::1", "0.0.0.0", ""}
+
+
+def pytest_collection_finish():
+    """Take what the imports have left out of the garbage collector's rounds: each training asks for a full one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer
 import rna_hf
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetForSecondaryStructure, RnaTokenizerFast
 from rna_hf.cli.main import run
+from rna_hf.layers import distance_geometry
 from rna_hf.tasks import TASKS, trained_tasks
 from rna_hf.training.arguments import parse_arguments
 from rna_hf.training.run_record import RECORD_FILE, make_record, write_record
@@ -38,6 +39,12 @@ def open_trained(task, folder):
     """Open what a run wrote, by the task's Auto class."""
     name = f"AutoModelFor{HEADS[task]}"
     return (getattr(rna_hf, name, None) or getattr(transformers, name)).from_pretrained(folder)
+
+
+@pytest.fixture(autouse=True)
+def _short_search(monkeypatch):
+    """No test looks at the traces that a 3D model finds from its distances."""
+    monkeypatch.setattr(distance_geometry, "_ROUNDS", 10)
 
 
 @pytest.fixture(scope="module")

@@ -401,7 +401,7 @@ class TestToOriginal:
             convert_ribonanzanet_to_original(tmp_path / "nowhere", tmp_path / "back.pt")
         folder = convert_ribonanzanet(checkpoint, config_file, tmp_path / "ours")
         weights = load_file(folder / "model.safetensors")
-        del weights["head.bias"]
+        del weights["reactivity_head.bias"]
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(ValueError, match=r"lacks weights: head\.bias"):
             convert_ribonanzanet_to_original(folder, tmp_path / "back.pt")
