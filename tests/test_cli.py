@@ -148,8 +148,8 @@ def test_predict_3d(capsys, tmp_path):
     assert sorted(os.listdir(tmp_path / "out")) == ["predictions.parquet", "run.json", *names]
     for options, message in [
         (["--samples", 0], "num_samples must be a whole number from 1 to 100, got 0"),
-        (["--flip-average"], "flip_average is not for `predict 3d`: the reversed sequence is another molecule"),
-        (["--ct"], "ct is for `predict structure`, not for `predict 3d`; leave it out"),
+        (["--flip-average"], "'--flip-average' is no option of `rna-hf predict 3d` (see rna-hf predict 3d --help)"),
+        (["--ct"], "'--ct' is no option of `rna-hf predict 3d`, but of structure (see rna-hf predict 3d --help)"),
     ]:
         assert call(capsys, *arguments, *options) == (2, "", f"rna-hf: error: {message}\n")
 

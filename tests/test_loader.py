@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig
 from rna_hf import AutoModelForReactivity, RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetModel
 from rna_hf.hub.loader import add_loader, auto_map_of
 from rna_hf.models.loader_file import LOADER_FILE_NAME, LoaderFileMixin, loader_source
+from rna_hf.models.registry import ARCHITECTURES
 from rna_hf.tokenization.tokenization_rna import RnaTokenizerFast
 
 INPUT_IDS = [[0, 1, 2, 3, 3, 2, 1, 0]]
@@ -53,7 +54,7 @@ def test_loader_file_only_imports(folder):
 
 
 def test_auto_map_names_only_what_transformers_has():
-    assert auto_map_of(RibonanzaNetConfig) == {
+    assert auto_map_of(ARCHITECTURES["ribonanzanet"]) == {
         "AutoConfig": "rna_hf_loader.RibonanzaNetConfig",
         "AutoModel": "rna_hf_loader.RibonanzaNetModel",
         "AutoModelForMaskedLM": "rna_hf_loader.RibonanzaNetForMaskedLM",
@@ -151,7 +152,9 @@ def test_saving_a_model_opened_with_trust_keeps_the_loader(folder, tmp_path):
             tmp_path,
         )
         assert result.returncode == 0, result.stderr
-        assert json.loads((target / "config.json").read_text())["auto_map"] == auto_map_of(RibonanzaNetConfig)
+        assert json.loads((target / "config.json").read_text())["auto_map"] == auto_map_of(
+            ARCHITECTURES["ribonanzanet"]
+        )
         assert sorted(path.name for path in target.glob("*.py")) == [LOADER_FILE_NAME]
 
 

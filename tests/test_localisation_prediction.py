@@ -18,10 +18,11 @@ from transformers import pipeline
 
 from rna_hf import RnaTrackerConfig, RnaTrackerForLocalisation, plots
 from rna_hf.data.batches import make_batches
+from rna_hf.interpretation.windows import strongest_windows, windows_elsewhere
 from rna_hf.pipelines import LocalisationPipeline
 from rna_hf.prediction import chunks, predict
 from rna_hf.prediction.predictor import batch_cost
-from rna_hf.tasks.localisation import LocalisationPrediction, strongest_windows, windows_elsewhere
+from rna_hf.tasks.localisation import LocalisationPrediction
 from rna_hf.tokenization import RnaTokenizerFast
 
 COMPARTMENTS = ["Cytosol", "Insoluble", "Membrane", "Nuclear"]

@@ -7,7 +7,7 @@ from itertools import pairwise, permutations
 import numpy as np
 import pytest
 
-from rna_hf.motifs import KmerCounts, compare_counts, rank_motifs, shuffle_dinucleotides
+from rna_hf.interpretation.motifs import KmerCounts, compare_counts, rank_motifs, shuffle_dinucleotides
 
 MOTIF = "UGUAAA"  # what Pumilio proteins bind begins so
 

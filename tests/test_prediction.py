@@ -339,7 +339,7 @@ def test_other_checkpoints_are_refused(tiny, tmp_path):
     RibonanzaNetForReactivity.from_pretrained(tiny).model.save_pretrained(headless)
     changed_config = json.loads((headless / "config.json").read_text()) | {"architectures": None}
     (headless / "config.json").write_text(json.dumps(changed_config))
-    with pytest.raises(ValueError, match=r"lacks weights of RibonanzaNetForReactivity \(head"):
+    with pytest.raises(ValueError, match=r"lacks weights of RibonanzaNetForReactivity \(reactivity_head"):
         predict("ACGU", model=headless)
     cut = changed("cut")
     weights = cut / "model.safetensors"

@@ -15,6 +15,7 @@ from test_prediction import RNAS, interrupt, random_rnas, tiny_model, write_fast
 from test_prediction import save_tiny as save_tiny_reactivity
 
 from rna_hf import (
+    RibonanzaNetConfig,
     RibonanzaNetForDegradation,
     RibonanzaNetForSecondaryStructure,
     RibonanzaNetForSequenceDropout,
@@ -342,8 +343,9 @@ def test_options_that_do_not_fit(masked, monkeypatch, tmp_path):
         predict("ACGU", task="3d", model=masked["3d"], pdb=True)
     with pytest.raises(ValueError, match="needs RibonanzaNetForTertiaryStructure"):
         predict("ACGU", task="3d", model=masked["structure"])
-    assert TertiaryStructurePrediction(pdb=True).explain_length(9999, None) is None
-    assert TertiaryStructurePrediction().explain_length(10_000, None) is None
+    config = RibonanzaNetConfig()
+    assert TertiaryStructurePrediction(pdb=True).explain_length(9999, config) is None
+    assert TertiaryStructurePrediction().explain_length(10_000, config) is None
     # A model that could take such an RNA would need much memory, so a smaller limit stands in for the format's.
     monkeypatch.setattr("rna_hf.tasks.tertiary_structure.PDB_MAX_RESIDUES", 12)
     with pytest.raises(ValueError, match=r"'b'\): 15 nt do not fit into a PDB file, which holds 12; leave out --pdb"):

@@ -75,6 +75,25 @@ def add_options(parser: argparse.ArgumentParser, owner: Any, leave_out: Collecti
         )
 
 
+def parse_strictly(
+    parser: argparse.ArgumentParser, argv: Sequence[str], owners: Mapping[str, Any]
+) -> argparse.Namespace:
+    """Parse arguments; what is unknown here but an option of another owner is refused with the owner's name.
+
+    Args:
+        parser: made with `add_options`.
+        argv: the arguments.
+        owners: name of each task, or architecture, to the dataclass of its options.
+    """
+    namespace, rest = parser.parse_known_args(argv)
+    if rest:
+        flag = rest[0].partition("=")[0]
+        found = [name for name, owner in owners.items() if flag in flags_of(owner)]
+        hint = f", but of {' and '.join(found)}" if found else ""
+        parser.error(f"{rest[0]!r} is no option of `{parser.prog}`{hint}")
+    return namespace
+
+
 def given_options(namespace: argparse.Namespace, owner: Any, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """Return the values that a parser with `add_options` has read, by name."""
     return {name: getattr(namespace, name) for name in option_names(owner) if name not in leave_out}

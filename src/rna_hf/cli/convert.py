@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models.registry import ARCHITECTURES, Architecture
-from ..options import OneLineParser, add_options, given_options
+from ..options import OneLineParser, add_options, given_options, parse_strictly
 
 USAGE = """usage: rna-hf convert ARCHITECTURE --checkpoint PATH -o PATH [options]
 
@@ -81,7 +81,8 @@ def main(argv: Sequence[str]) -> int:
         known = ", ".join(convertible)
         raise ValueError(f"there is no architecture {argv[0]!r}; choose one of {known} (see rna-hf convert --help)")
     architecture = convertible[argv[0]]
-    arguments = make_parser(architecture).parse_args(argv[1:])
+    owners = {name: entry.conversion for name, entry in convertible.items()}
+    arguments = parse_strictly(make_parser(architecture), argv[1:], owners)
     options = given_options(arguments, architecture.conversion)
     written = architecture.convert(arguments.checkpoint, arguments.output, dict(arguments.settings), options)
     print(f"wrote {written}; opened again and checked")

@@ -8,9 +8,10 @@ import warnings
 from collections.abc import Sequence
 
 from ..allocator import share_one_heap
-from ..options import OneLineParser, add_options, flags_of, given_options
+from ..options import OneLineParser, add_options, given_options, parse_strictly
 from ..prediction.options import RunOptions
 from ..prediction.processes import MainProcessStopped, find_process
+from ..prediction.run import check_call, check_input, predict
 from ..tasks import Task, predicted_tasks
 
 INPUT_HELP = """INPUT that names an existing path, or looks like one (it has '/', '\\' or '.'), is a file; else it is a
@@ -88,11 +89,14 @@ def main(argv: Sequence[str]) -> int:
     is_helper = find_process()[0] > 0
     try:
         task, values = _parse(argv)
-    except ValueError:
+        inputs, output, quiet = (values.pop(name) for name in ("input", "output", "quiet"))
+        options = {name: value for name, value in values.items() if name != "model"}
+        check_call(output, task.name, values["model"], options)
+        check_input(inputs)
+    except (ValueError, OSError):
         if is_helper:
             return 0
         raise
-    quiet = values.pop("quiet")
     _speak_plainly(quiet, is_helper)
     # oneDNN and the layer above it keep 1,024 compiled kernels each, one for each shape of matrices: memory would grow
     # with the number of shapes. This many serve one batch. Both are read at the first kernel.
@@ -100,17 +104,12 @@ def main(argv: Sequence[str]) -> int:
     os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
     share_one_heap()
 
-    from ..prediction import predict
+    # Up to here nothing heavy was imported.
+    from ..registration import register
 
+    register()
     try:
-        predict(
-            values.pop("input"),
-            values.pop("output"),
-            task=task.name,
-            progress=not (quiet or is_helper),
-            distributed=True,
-            **values,
-        )
+        predict(inputs, output, task=task.name, progress=not (quiet or is_helper), distributed=True, **values)
     except MainProcessStopped:
         # Its message and its exit code are enough; ours might come first and let the launcher end it unheard.
         return 0
@@ -130,13 +129,8 @@ def _parse(argv: Sequence[str]) -> tuple[Task, dict]:
         raise ValueError(f"there is no task {argv[0]!r}; choose one of {', '.join(tasks)} (see rna-hf predict --help)")
     task = tasks[argv[0]]
     prediction = task.prediction
-    parser = make_parser(task)
-    namespace, rest = parser.parse_known_args(argv[1:])
-    if rest:
-        flag = rest[0].partition("=")[0]
-        owners = [name for name, other in tasks.items() if flag in flags_of(other.prediction)]
-        hint = f", but of {' and '.join(owners)}" if owners else ""
-        parser.error(f"{rest[0]!r} is no option of `rna-hf predict {task.name}`{hint}")
+    owners = {name: other.prediction for name, other in tasks.items()}
+    namespace = parse_strictly(make_parser(task), argv[1:], owners)
     values = {name: getattr(namespace, name) for name in ("input", "output", "model", "quiet")}
     left_out = prediction.run_options_left_out()  # type: ignore[union-attr]
     return task, values | given_options(namespace, prediction) | given_options(namespace, RunOptions, left_out)

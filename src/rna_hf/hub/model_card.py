@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rna_hf.checkpoints import count_parameters
+from ..checkpoints import count_parameters
+from ..models.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -143,12 +144,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     """Return the configuration, which is saved without the values that equal the defaults of its class."""
-    from transformers import AutoConfig
-
-    import rna_hf  # noqa: F401 - registers the configurations of this package
-
     saved: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return {**AutoConfig.for_model(saved["model_type"]).to_dict(), **saved}
+    return {**ARCHITECTURES[saved["model_type"]].find_class("Config")().to_dict(), **saved}
 
 
 def _architecture_table(folder: Path, config: Mapping[str, Any]) -> str:

@@ -140,7 +140,8 @@ def token_weight(length: int, config: RnaConfig) -> float:
     """
     if length <= LINEAR_LENGTH:
         return 1.0
-    cost, usual = config.forward_cost(1, length, 4), config.forward_cost(1, LINEAR_LENGTH, 4)
+    # What one more sequence adds: what a pass takes in any case says nothing about batches.
+    cost, usual = (config.forward_cost(2, n, 4) - config.forward_cost(1, n, 4) for n in (length, LINEAR_LENGTH))
     return max(1.0, (cost / length) / (usual / LINEAR_LENGTH))
 
 
@@ -176,9 +177,6 @@ def load_config(checkpoint: Path, task: Task) -> Any:
     """
     from transformers import AutoConfig
 
-    from ..registration import register
-
-    register()
     try:
         raw = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:

@@ -78,19 +78,12 @@ def predict(
         10
     """
     with Processes.join() if distributed else Processes() as processes:
-        chosen, prediction, run_options = _configure(task, options)
-        if output is None:
-            _refuse_file_options(prediction)
-        elif not os.fspath(output):
-            raise ValueError("the output folder's name is empty; name a folder")
-        checkpoint = find_checkpoint(model, chosen.default_checkpoint, task)
+        chosen, prediction, run_options, checkpoint = check_call(output, task, model, options)
         if processes.count > 1 and output is None:
             raise ValueError(f"{processes.count} processes share a run through its output folder; name one")
         if processes.count > 1 and isinstance(inputs, str) and inputs == "-":
             raise ValueError(f"standard input cannot be read by {processes.count} processes; give a file")
         with open_sequences(inputs) as source:
-            # What cannot be read at all says so before anything heavy is loaded.
-            next(source.records(), None)
             from .engine import Run
 
             run = Run(chosen, prediction, checkpoint, run_options, processes, progress)
@@ -101,6 +94,39 @@ def predict(
             if not source.is_resumable:
                 logger.warning("%s cannot be read twice: this run cannot be resumed if it is interrupted", source.name)
             return run.write(source, Path(output))
+
+
+def check_call(
+    output: str | os.PathLike | None, task: str, model: str | os.PathLike | None, options: dict[str, Any]
+) -> tuple[Task, Prediction, RunOptions, Path]:
+    """Check the arguments of `predict`, which takes no model and imports nothing heavy.
+
+    Returns:
+        The task, how it is predicted and the options of the run, and the checkpoint's folder.
+
+    Raises:
+        ValueError: an argument cannot be used.
+        TypeError: there is no such option.
+        FileNotFoundError: there is no such checkpoint.
+    """
+    chosen, prediction, run_options = _configure(task, options)
+    if output is None:
+        _refuse_file_options(prediction)
+    elif not os.fspath(output):
+        raise ValueError("the output folder's name is empty; name a folder")
+    return chosen, prediction, run_options, find_checkpoint(model, chosen.default_checkpoint, task)
+
+
+def check_input(inputs: str) -> None:
+    """Refuse a file that cannot be read at all, or a sequence that is none; standard input is left alone.
+
+    Raises:
+        ValueError: it holds nothing that can be read.
+        OSError: it cannot be opened.
+    """
+    if inputs != "-":
+        with open_sequences(inputs) as source:
+            next(source.records(), None)
 
 
 def find_task(name: str) -> Task:

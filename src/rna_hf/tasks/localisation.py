@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..atomic_files import replacing
+from ..interpretation.motifs import KmerCounts, rank_motifs, shuffle_dinucleotides
+from ..interpretation.windows import strongest_windows, windows_elsewhere
 from ..measured import is_measured
-from ..motifs import KmerCounts, rank_motifs, shuffle_dinucleotides
 from ..options import option
 from .base import Kind, Prediction, Row, Task, Training
 from .scores import BatchMetrics, pearson_r
@@ -33,7 +34,6 @@ _WINDOW_COLUMNS = ("rank", "start", "end", "sequence", "weight", "relative_weigh
 # A larger background makes the test of a motif sharper, slowly: the windows themselves are no more than before.
 _SHUFFLES = 4
 _SEED = 0
-_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class LocalisationPrediction(Prediction):
     length by). A window with padding is cut off at the RNA's end; one of padding alone is left out.
 
     Of two or more RNAs, the 6-mers of these windows are compared with two backgrounds in `motifs.csv`, see
-    `rna_hf.motifs`: `shuffled`, the same windows shuffled so that pairs of neighbours stay, which tells a motif from
-    mere composition; and `elsewhere`, windows of the same RNAs that overlap none of these, which tells what the model
-    looks at from what is common in such RNAs. A motif that says something stands out against both.
+    `rna_hf.interpretation.motifs`: `shuffled`, the same windows shuffled so that pairs of neighbours stay, which tells
+    a motif from mere composition; and `elsewhere`, windows of the same RNAs that overlap none of these, which tells
+    what the model looks at from what is common in such RNAs. A motif that says something stands out against both.
 
     Attributes:
         num_windows: windows in the table for each RNA, at most, 1 to 100.
@@ -241,50 +241,6 @@ changes what they predict: --fixed-length 4000 does that, on the sides that the 
             motifs.write(folder / MOTIFS_FILE)
 
 
-def strongest_windows(weights: np.ndarray, windows: np.ndarray, count: int) -> list[int]:
-    """Choose the windows with the most attention; of windows that overlap, the strongest one alone.
-
-    Args:
-        weights: (P,), attention.
-        windows: (P, 2), start and end of each weight's window, nucleotides, the end not included.
-        count: how many to choose at most.
-
-    Returns:
-        Indices, the strongest first; of equal weights the first. Only windows with at least the mean weight are chosen,
-        so that there may be fewer.
-    """
-    # The mean of equal weights may be rounded up.
-    left = np.where(weights >= weights.mean() * (1 - _ROUNDING), weights, -1.0)
-    chosen: list[int] = []
-    while len(chosen) < count and left.max() >= 0:
-        index = int(np.argmax(left))
-        chosen.append(index)
-        left[_overlap(windows, windows[index])] = -1.0
-    return chosen
-
-
-def windows_elsewhere(windows: np.ndarray, chosen: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Return windows (N, 2), in order, that overlap neither a chosen one nor each other.
-
-    Args:
-        windows: (P, 2), start and end, nucleotides, the end not included.
-        chosen: start and end of each chosen window.
-    """
-    is_free = np.ones(len(windows), dtype=bool)
-    for window in chosen:
-        is_free &= ~_overlap(windows, window)
-    elsewhere: list[int] = []
-    for index in np.flatnonzero(is_free).tolist():
-        if not elsewhere or windows[index, 0] >= windows[elsewhere[-1], 1]:
-            elsewhere.append(index)
-    return windows[elsewhere]
-
-
-def _overlap(windows: np.ndarray, one: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Return (P,), which windows share a nucleotide with one of them."""
-    return (windows[:, 0] < one[1]) & (one[0] < windows[:, 1])
-
-
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -318,7 +274,7 @@ class _Motifs:
         self._backgrounds["elsewhere"].add(letters[start:end] for start, end in elsewhere)
 
     def write(self, path: Path) -> None:
-        """Write the table, see `rna_hf.motifs.rank_motifs`; what is not known is left empty."""
+        """Write the table, see `rna_hf.interpretation.motifs.rank_motifs`; what is not known is left empty."""
         columns = rank_motifs(self._counts, self._backgrounds)
         with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -111,14 +111,14 @@ def test_command_line(checkpoint, tmp_path, capsys):
     assert (tokenizer.model_max_length, tokenizer.truncation_side, tokenizer.padding_side) == (900, "left", "left")
     for extra, message in (
         ([], "is not an empty folder"),
-        (["--head", "none"], "are for ribonanzanet"),
-        (["--to", "original"], "are for ribonanzanet"),
+        (["--head", "none"], "is no option of `rna-hf convert rnatracker`, but of ribonanzanet"),
+        (["--to", "original"], "is no option of `rna-hf convert rnatracker`, but of ribonanzanet"),
     ):
         assert run([*arguments, *extra]) == 2
         assert message in capsys.readouterr().err
     arguments[1] = "ribonanzanet"
     assert run([*arguments, "--keep", "3prime"]) == 2
-    assert "--keep and --max-length are for rnatracker" in capsys.readouterr().err
+    assert "'--keep' is no option of `rna-hf convert ribonanzanet`, but of rnatracker" in capsys.readouterr().err
 
 
 class _Code:

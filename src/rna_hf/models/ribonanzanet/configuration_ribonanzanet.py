@@ -10,10 +10,12 @@ from ...layers.pair import ATTENTION_VALUES
 from ..base import RnaConfig
 
 # Values held at the peak of a forward pass, per pair of nucleotides and channel of the pair state: without triangular
-# attention and with it; and per value of the biases that the latter holds at a time.
-VALUES_PER_PAIR_CHANNEL = 4.5
-VALUES_PER_ATTENDED_PAIR_CHANNEL = 10.0
+# attention (the state, and what a step makes of it) and with it; and per value of the biases that the latter holds at a
+# time. What the blocks of the pair track and the libraries take is about the same for all sizes.
+VALUES_PER_PAIR_CHANNEL = 3.2
+VALUES_PER_ATTENDED_PAIR_CHANNEL = 6.4
 VALUES_PER_BIAS = 1.5
+FIXED_BYTES = 32_000_000
 
 
 @strict
@@ -130,11 +132,13 @@ class RibonanzaNetConfig(RnaConfig):
         """Bytes at the peak of a forward pass; see `RnaConfig.forward_cost`."""
         pairs = batch * length * length
         if not self.use_triangular_attention:
-            return int(pairs * self.pair_hidden_size * VALUES_PER_PAIR_CHANNEL * itemsize)
+            # The bias of the attention has a value for each head.
+            values = pairs * (self.pair_hidden_size * VALUES_PER_PAIR_CHANNEL + self.num_attention_heads)
+            return FIXED_BYTES + int(values * itemsize)
         biases = pairs * self.num_triangle_attention_heads
         biases = min(biases * length, max(biases, ATTENTION_VALUES))
         values = pairs * self.pair_hidden_size * VALUES_PER_ATTENDED_PAIR_CHANNEL + biases * VALUES_PER_BIAS
-        return int(values * itemsize)
+        return FIXED_BYTES + int(values * itemsize)
 
     def validate_sizes(self) -> None:
         """Refuse sizes that the layers can't be built with."""

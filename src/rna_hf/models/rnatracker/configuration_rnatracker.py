@@ -7,8 +7,11 @@ from huggingface_hub.dataclasses import strict
 
 from ..base import RnaConfig
 
-# Values held at the peak of a forward pass, per nucleotide and channel of the convolutions.
-VALUES_PER_CHANNEL = 4.0
+# Values held at the peak of a forward pass, per nucleotide and channel of the convolutions, beside the channels of the
+# nucleotides themselves; and what the libraries take, whatever the length.
+VALUES_PER_CHANNEL = 2.2
+INPUT_CHANNELS = 4
+FIXED_BYTES = 8_000_000
 
 # What stands beside the compartments in a row of predictions, or in what its picture is drawn from.
 RESERVED_NAMES = ("id", "sequence", "attention", "windows", "strongest")
@@ -91,7 +94,7 @@ class RnaTrackerConfig(RnaConfig):
 
     def forward_cost(self, batch: int, length: int, itemsize: int) -> int:
         """Bytes at the peak of a forward pass; see `RnaConfig.forward_cost`."""
-        return int(batch * length * self.hidden_size * VALUES_PER_CHANNEL * itemsize)
+        return FIXED_BYTES + int(batch * length * (self.hidden_size * VALUES_PER_CHANNEL + INPUT_CHANNELS) * itemsize)
 
     def attention_windows(
         self, length: int, padded_length: int | None = None, padding_side: str = "left"

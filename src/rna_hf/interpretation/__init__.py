@@ -1,0 +1,1 @@
+"""What a model looks at: windows of attention, and the motifs in them."""
