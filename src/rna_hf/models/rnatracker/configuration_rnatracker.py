@@ -7,10 +7,12 @@ from huggingface_hub.dataclasses import strict
 
 from ..base import RnaConfig
 
+NUM_CHANNELS = 4
+"""The first ids of the `rnatracker` alphabet are the channels G, A, U and C, the original's order."""
+
 # Values held at the peak of a forward pass, per nucleotide and channel of the convolutions, beside the channels of the
 # nucleotides themselves; and what the libraries take, whatever the length.
 VALUES_PER_CHANNEL = 2.2
-INPUT_CHANNELS = 4
 FIXED_BYTES = 8_000_000
 
 # What stands beside the compartments in a row of predictions, or in what its picture is drawn from.
@@ -94,7 +96,7 @@ class RnaTrackerConfig(RnaConfig):
 
     def forward_cost(self, batch: int, length: int, itemsize: int) -> int:
         """Bytes at the peak of a forward pass; see `RnaConfig.forward_cost`."""
-        return FIXED_BYTES + int(batch * length * (self.hidden_size * VALUES_PER_CHANNEL + INPUT_CHANNELS) * itemsize)
+        return FIXED_BYTES + int(batch * length * (self.hidden_size * VALUES_PER_CHANNEL + NUM_CHANNELS) * itemsize)
 
     def attention_windows(
         self, length: int, padded_length: int | None = None, padding_side: str = "left"

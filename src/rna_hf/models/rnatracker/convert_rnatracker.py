@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ...tokenization import KEPT_ENDS, RnaTokenizerFast
 from ..original_checkpoint import read_checkpoint
-from .configuration_rnatracker import RnaTrackerConfig
-from .modeling_rnatracker import NUM_CHANNELS, RnaTrackerForLocalisation
+from .configuration_rnatracker import NUM_CHANNELS, RnaTrackerConfig
+from .modeling_rnatracker import RnaTrackerForLocalisation
 
 # Our parameter names -> the original's.
 KEY_TABLE = {

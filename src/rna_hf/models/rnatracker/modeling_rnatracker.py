@@ -19,10 +19,7 @@ from transformers.utils.generic import can_return_tuple
 from ...outputs import PooledModelOutput
 from ..base import UnknownNucleotidesWarning
 from ..heads import LocalisationHead, SequenceClassificationHead
-from .configuration_rnatracker import RnaTrackerConfig
-
-NUM_CHANNELS = 4
-"""The first ids of the `rnatracker` alphabet are the channels G, A, U and C, the original's order."""
+from .configuration_rnatracker import NUM_CHANNELS, RnaTrackerConfig
 
 
 def _move_to_front(channels: Tensor, attention_mask: Tensor) -> tuple[Tensor, list[int]]:
