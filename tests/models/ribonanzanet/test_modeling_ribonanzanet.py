@@ -7,6 +7,7 @@ import pytest
 import torch
 from common import ModelTests
 from parity import GoldenModels, compare_file, golden_files
+from tiny_models import RIBONANZANET
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetModel
 from rna_hf.layers.attention import cancel_mixed_logits, mask_padded_keys
@@ -15,12 +16,7 @@ from rna_hf.models.ribonanzanet import modeling_ribonanzanet as modeling
 
 GOLDEN = Path(__file__).parent / "golden"
 FLAGS = ("fix_attention_mask", "fix_attention_residual", "fix_pairwise_dropout")
-TINY = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "pair_hidden_size": 16,
-}
+TINY = RIBONANZANET | {"num_hidden_layers": 3}
 
 
 class _RibonanzaNetTests(ModelTests):
