@@ -29,12 +29,12 @@ def write(path, content):
     ("name", "content"),
     [
         ("a.fasta", FASTA),
-        ("a.fa.gz", gzip.compress(FASTA.encode())),
+        ("a.fa.gz", gzip.compress(FASTA.encode(), mtime=0)),
         ("a.unknown", FASTA),
         ("a.csv", "id,other,sequence\none,1,GGGAAAcuc\ntwo,2,ACGT\n"),
         ("with_byte_order_mark.csv", b"\xef\xbb\xbfID,Sequence\r\none,GGGAAAcuc\r\n\r\ntwo,ACGT\r\n"),
         ("a.tsv", "sequence\tid\nGGGAAAcuc\tone\nACGT\ttwo\n"),
-        ("a.csv.gz", gzip.compress(b"id,sequence\none,GGGAAAcuc\ntwo,ACGT\n")),
+        ("a.csv.gz", gzip.compress(b"id,sequence\none,GGGAAAcuc\ntwo,ACGT\n", mtime=0)),
         ("table.txt", "id,sequence\none,GGGAAAcuc\ntwo,ACGT\n"),
         ("quoted", '"id","sequence"\n"one","GGGAAAcuc"\n"two","ACGT"\n'),
     ],
@@ -93,7 +93,9 @@ def test_python_values():
             pairs(open_sequences(bad))
 
 
-@pytest.mark.parametrize("content", [FASTA, gzip.compress(FASTA.encode()), "id,sequence\none,GGGAAAcuc\ntwo,ACGT\n"])
+@pytest.mark.parametrize(
+    "content", [FASTA, gzip.compress(FASTA.encode(), mtime=0), "id,sequence\none,GGGAAAcuc\ntwo,ACGT\n"]
+)
 def test_standard_input(content):
     stdin = io.BytesIO(content if isinstance(content, bytes) else content.encode())
     with open_sequences("-", stdin=stdin) as source:
@@ -137,9 +139,9 @@ def broken_parquet(path):
         ("a.csv", "id,sequence\n", "holds no sequence"),
         ("a.fa", "ACGU\n>a\nACGU\n", "line 1 comes before the first header"),
         ("a.csv", "id,seq\na,ACG\n", r"no column 'sequence'; its columns are 'id', 'seq'"),
-        ("a.fa.gz", gzip.compress(FASTA.encode() * 100)[:60], "broken gzip"),
+        ("a.fa.gz", gzip.compress(FASTA.encode() * 100, mtime=0)[:60], "broken gzip"),
         ("a.fa.gz", FASTA, "broken gzip: it does not begin"),
-        ("a.fa.gz", gzip.compress(FASTA.encode())[:-6] + b"xxxxxx", "broken gzip"),
+        ("a.fa.gz", gzip.compress(FASTA.encode(), mtime=0)[:-6] + b"xxxxxx", "broken gzip"),
         ("a.fa", b">a\n\xff\xfe\x00", "not a text file in UTF-8"),
         ("a.parquet", "id,sequence\n", "not a readable parquet"),
         ("a.parquet", broken_parquet, "not a readable parquet"),
