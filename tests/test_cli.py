@@ -11,28 +11,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
+import tiny_models
 from fresh_process import run_python
 from test_prediction_tasks import PAIRED, save_tiny
 
 import rna_hf.checkpoints
-from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, __version__
+from rna_hf import RibonanzaNetForReactivity, __version__
 from rna_hf.cli.main import COMMANDS, run
-from rna_hf.tokenization import RnaTokenizerFast
 
 PROGRAM = "import sys; from rna_hf.cli.main import run; sys.exit(run())"
 
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("tiny_cli")
-    config = RibonanzaNetConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, pair_hidden_size=16, fix_attention_mask=True
-    )
-    RibonanzaNetForReactivity(config).save_pretrained(folder)
-    RnaTokenizerFast().save_pretrained(folder)
-    return str(folder)
+    return str(tiny_models.save_tiny(tmp_path_factory.mktemp("tiny_cli"), fix_attention_mask=True))
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import torch
 import transformers
 from datasets import Dataset
 from huggingface_hub import ModelCard
+from tiny_models import RIBONANZANET_TO_TRAIN, save_tiny
 from transformers import AutoTokenizer
 
 import rna_hf
@@ -50,19 +51,8 @@ def _short_search(monkeypatch):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A tiny checkpoint to start from."""
-    folder = tmp_path_factory.mktemp("base")
-    torch.manual_seed(0)
-    config = RibonanzaNetConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        pair_hidden_size=8,
-        outer_product_size=4,
-        fix_attention_mask=True,
-    )
-    RibonanzaNetForReactivity(config).save_pretrained(folder)
-    RnaTokenizerFast(alphabet="ribonanzanet").save_pretrained(folder)
-    return folder
+    options = RIBONANZANET_TO_TRAIN | {"fix_attention_mask": True}
+    return save_tiny(tmp_path_factory.mktemp("base"), {"alphabet": "ribonanzanet"}, **options)
 
 
 def write_table(path, task, count=24):

@@ -6,6 +6,7 @@ import textwrap
 import pytest
 import torch
 from fresh_process import run_python
+from tiny_models import RIBONANZANET_TO_TRAIN, tiny_model
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
 from rna_hf import AutoModelForReactivity, RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetModel
@@ -32,11 +33,8 @@ sys.meta_path.insert(0, Missing())
 @pytest.fixture
 def folder(tmp_path):
     """A tiny checkpoint with a reactivity head and the loader file."""
-    config = RibonanzaNetConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, pair_hidden_size=8, outer_product_size=4
-    )
     folder = tmp_path / "checkpoint"
-    RibonanzaNetForReactivity(config).eval().save_pretrained(folder)
+    tiny_model(**RIBONANZANET_TO_TRAIN).save_pretrained(folder)
     add_loader(folder)
     return folder
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tiny_models
 import torch
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, memory, plots
@@ -25,25 +26,9 @@ from rna_hf.tokenization import RnaTokenizerFast
 RNAS = [("a", "GGGAAACUCC"), ("b", "acgtacgtacgtacg"), ("c", "GGNNRYAAGCUUAGC"), ("d", "A")]
 
 
-def tiny_model(model_class, **options):
-    """Make a small random model."""
-    torch.manual_seed(0)
-    config = RibonanzaNetConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        pair_hidden_size=16,
-        training_max_length=40,
-        **options,
-    )
-    return model_class(config).eval()
-
-
-def save_tiny(folder, tokenizer_options=None, model_class=RibonanzaNetForReactivity, **options):
-    """Save a small random model with its tokenizer."""
-    tiny_model(model_class, **options).save_pretrained(folder)
-    RnaTokenizerFast(**(tokenizer_options or {})).save_pretrained(folder)
-    return folder
+def save_tiny(folder, tokenizer_options=None, **options):
+    """Save a small random model that was trained on RNAs of 40 nucleotides at most."""
+    return tiny_models.save_tiny(folder, tokenizer_options, training_max_length=40, **options)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from common import heads_of
-from test_prediction import RNAS, interrupt, random_rnas, tiny_model, write_fasta
+from test_prediction import RNAS, interrupt, random_rnas, write_fasta
 from test_prediction import save_tiny as save_tiny_reactivity
+from tiny_models import tiny_model
 
 from rna_hf import (
     RibonanzaNetConfig,
@@ -51,7 +52,7 @@ def save_tiny(folder, task, special_tokens=False, **options):
     tokenizer = RnaTokenizerFast(bos_token=special_tokens, eos_token=special_tokens)
     if special_tokens:
         options |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    model = tiny_model(CLASSES[task], **options)
+    model = tiny_model(CLASSES[task], training_max_length=40, **options)
     if task == "structure":
         with torch.inference_mode():
             logits = model(input_ids=RnaTokenizerFast()(PAIRED, return_tensors="pt").input_ids).logits

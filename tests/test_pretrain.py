@@ -8,21 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from tiny_models import RIBONANZANET_TO_TRAIN
 
 import rna_hf
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RnaTokenizerFast
 from rna_hf.cli.main import run
 from rna_hf.training import finetune
 
-SIZES = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "pair_hidden_size": 8,
-    "outer_product_size": 4,
-    "intermediate_size": 32,
-    "fix_attention_mask": True,
-}
+SIZES = RIBONANZANET_TO_TRAIN | {"intermediate_size": 32, "fix_attention_mask": True}
 
 
 def write_checkpoint(folder, seed):

@@ -31,7 +31,7 @@ def zipped(*contents):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for number, content in enumerate(contents):
-            archive.writestr(f"{number}.fa", content)
+            archive.writestr(zipfile.ZipInfo(f"{number}.fa"), content)
     return file.getvalue()
 
 
@@ -39,12 +39,12 @@ def zipped(*contents):
     ("name", "content"),
     [
         ("a.fasta", FASTA),
-        ("a.fa.gz", gzip.compress(FASTA.encode())),
+        ("a.fa.gz", gzip.compress(FASTA.encode(), mtime=0)),
         ("a.unknown", FASTA),
         ("a.csv", "id,other,sequence\none,1,GGGAAAcuc\ntwo,2,ACGT\n"),
         ("with_byte_order_mark.csv", b"\xef\xbb\xbfID,Sequence\r\none,GGGAAAcuc\r\n\r\ntwo,ACGT\r\n"),
         ("a.tsv", "sequence\tid\nGGGAAAcuc\tone\nACGT\ttwo\n"),
-        ("a.csv.gz", gzip.compress(b"id,sequence\none,GGGAAAcuc\ntwo,ACGT\n")),
+        ("a.csv.gz", gzip.compress(b"id,sequence\none,GGGAAAcuc\ntwo,ACGT\n", mtime=0)),
         ("table.txt", "id,sequence\none,GGGAAAcuc\ntwo,ACGT\n"),
         ("a.fa.zip", zipped(FASTA)),
         ("quoted", '"id","sequence"\n"one","GGGAAAcuc"\n"two","ACGT"\n'),
@@ -104,7 +104,9 @@ def test_python_values():
             pairs(open_sequences(bad))
 
 
-@pytest.mark.parametrize("content", [FASTA, gzip.compress(FASTA.encode()), "id,sequence\none,GGGAAAcuc\ntwo,ACGT\n"])
+@pytest.mark.parametrize(
+    "content", [FASTA, gzip.compress(FASTA.encode(), mtime=0), "id,sequence\none,GGGAAAcuc\ntwo,ACGT\n"]
+)
 def test_standard_input(content):
     stdin = io.BytesIO(content if isinstance(content, bytes) else content.encode())
     with open_sequences("-", stdin=stdin) as source:
@@ -148,11 +150,15 @@ def broken_parquet(path):
         ("a.csv", "id,sequence\n", "holds no sequence"),
         ("a.fa", "ACGU\n>a\nACGU\n", "line 1 comes before the first header"),
         ("a.csv", "id,seq\na,ACG\n", r"no column 'sequence'; its columns are 'id', 'seq'"),
-        ("a.fa.gz", gzip.compress(FASTA.encode() * 100)[:60], "broken gzip"),
+        ("a.fa.gz", gzip.compress(FASTA.encode() * 100, mtime=0)[:60], "broken gzip"),
         ("a.fa.gz", FASTA, "broken gzip: it does not begin"),
-        ("a.fa.gz", gzip.compress(FASTA.encode())[:-6] + b"xxxxxx", "broken gzip"),
+        ("a.fa.gz", gzip.compress(FASTA.encode(), mtime=0)[:-6] + b"xxxxxx", "broken gzip"),
         ("a.fa", b">a\n\xff\xfe\x00", "not a text file in UTF-8: invalid start byte in line 2"),
-        ("a.fa.gz", gzip.compress(b">a\n" + b"ACGU\n" * 9000 + b"\xff\n"), "not a text file in UTF-8: .* in line 9002"),
+        (
+            "a.fa.gz",
+            gzip.compress(b">a\n" + b"ACGU\n" * 9000 + b"\xff\n", mtime=0),
+            "not a text file in UTF-8: .* in line 9002",
+        ),
         ("a.zip", zipped(FASTA, FASTA), "an archive of 2 files"),
         ("a.zip", zipped(FASTA)[:-30], "broken zip archive"),
         ("a.parquet", "id,sequence\n", "not a readable parquet"),

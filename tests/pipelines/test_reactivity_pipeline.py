@@ -2,25 +2,19 @@
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from transformers import AutoTokenizer, pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity
+from rna_hf import RibonanzaNetForReactivity
 from rna_hf.pipelines import ReactivityPipeline
-from rna_hf.tokenization import RnaTokenizerFast
 
 SEQUENCES = ["GGGAAACUCC", "acgt", "GGNNRYAAGCUUAGC"]
 
 
 def save_tiny(folder, special_tokens=False, **options):
-    torch.manual_seed(0)
-    config = RibonanzaNetConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, pair_hidden_size=16, **options
-    )
-    RibonanzaNetForReactivity(config).save_pretrained(folder)
-    RnaTokenizerFast(bos_token=special_tokens, eos_token=special_tokens).save_pretrained(folder)
-    return folder
+    return tiny_models.save_tiny(folder, {"bos_token": special_tokens, "eos_token": special_tokens}, **options)
 
 
 @pytest.fixture(params=["padding leaks", "padding is masked", "special tokens"])

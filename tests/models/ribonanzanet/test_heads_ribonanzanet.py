@@ -5,6 +5,7 @@ import pytest
 import torch
 import transformers
 from common import heads_of
+from tiny_models import RIBONANZANET
 
 import rna_hf
 from rna_hf import RibonanzaNetConfig
@@ -14,15 +15,7 @@ from rna_hf.models import coordinate_heads
 from rna_hf.structure import rmsd
 from rna_hf.structure.helices import a_form_helix, expected_distances, graph_distances, rigid_helices
 
-TINY = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "pair_hidden_size": 16,
-    "fix_attention_mask": True,
-    "hidden_dropout": 0.0,
-    "attention_dropout": 0.0,
-}
+TINY = RIBONANZANET | {"fix_attention_mask": True, "hidden_dropout": 0.0, "attention_dropout": 0.0}
 LENGTHS = (11, 7, 4, 1)
 # Head -> options of the configuration, name of the output, its axes of length, and values per entry.
 HEADS = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from common import ModelTests
+from tiny_models import RIBONANZANET
 
 from benchmarks.accuracy.parity import GoldenModels, compare_file, golden_files
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetModel
@@ -15,12 +16,7 @@ from rna_hf.models.ribonanzanet import modeling_ribonanzanet as modeling
 
 GOLDEN = Path(__file__).parent / "golden"
 FLAGS = ("fix_attention_mask", "fix_attention_residual", "fix_pairwise_dropout")
-TINY = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "pair_hidden_size": 16,
-}
+TINY = RIBONANZANET | {"num_hidden_layers": 3}
 
 
 class _RibonanzaNetTests(ModelTests):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from fresh_process import run_each
 from safetensors.torch import load_file, save_file
+from tiny_models import RIBONANZANET_TO_TRAIN
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
@@ -20,13 +21,7 @@ from rna_hf.tokenization import RnaTokenizerFast
 FLAGS = ("fix_attention_mask", "fix_attention_residual", "fix_pairwise_dropout", "use_triangular_attention")
 FIXED = dict.fromkeys(FLAGS[:3], True)
 NO_DROPOUT = {"hidden_dropout": 0.0, "attention_dropout": 0.0}
-TINY = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "pair_hidden_size": 8,
-    "outer_product_size": 4,
-}
+TINY = RIBONANZANET_TO_TRAIN | {"num_hidden_layers": 3, "num_attention_heads": 4}
 NAN = float("nan")
 
 

@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 from common import ModelTests
+from tiny_models import RNATRACKER
 
 from rna_hf import (
     RnaTokenizerFast,
@@ -14,7 +15,7 @@ from rna_hf import (
     RnaTrackerModel,
 )
 
-TINY = {"hidden_size": 8, "gru_hidden_size": 6, "attention_size": 5}
+TINY = RNATRACKER
 PAD, N = 4, 5
 
 

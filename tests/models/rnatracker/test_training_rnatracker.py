@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_models import RNATRACKER
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from rna_hf import RnaTrackerConfig, RnaTrackerForLocalisation, RnaTrackerForSequenceClassification
 
-TINY = {"hidden_size": 8, "gru_hidden_size": 6, "attention_size": 5}
+TINY = RNATRACKER
 # With few units, all that a direction gives can be below 0, where the ReLU behind it stops the gradient.
 WIDER = {"hidden_size": 16, "gru_hidden_size": 16}
 NAN = float("nan")
