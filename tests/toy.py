@@ -139,7 +139,7 @@ PURINES = Task(
     name="purines",
     head="Purines",
     prediction=PurinesPrediction(),
-    training=Training("rna_hf.data.collators:DataCollatorForSequences", PurinesMetrics),
+    training=Training("`labels`: the share", "rna_hf.data.collators:DataCollatorForSequences", PurinesMetrics),
 )
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from rna_hf.checkpoints import Checkpoint, list_checkpoints
 from rna_hf.hub.model_card import CARD_FILE, CardFacts, build_card, markdown_table
+from rna_hf.models.registry import ARCHITECTURES
+from rna_hf.tasks import predicted_tasks, trained_tasks
 
 from .accuracy import (
     Headline,
@@ -102,6 +104,30 @@ def models_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
     return markdown_table(["checkpoint", "class", "task", "parameters", "weights", "licence"], rows)
 
 
+def predictions_table() -> str:
+    """Lay out the table of what `rna-hf predict` gives for each task."""
+    rows = []
+    for name, task in predicted_tasks().items():
+        prediction = task.prediction
+        rows.append([f"`{name}`", prediction.columns_in_words, prediction.files_in_words])
+    return markdown_table(["`rna-hf predict`", "columns beside `id` and `sequence`", "files beside the table"], rows)
+
+
+def defaults_text() -> str:
+    """Say which tasks come with a checkpoint."""
+    without = [f"`{name}`" for name, task in predicted_tasks().items() if task.default_checkpoint is None]
+    return f"All but {', '.join(without)} come with a small trained checkpoint; `--model` names another one."
+
+
+def trainings_table() -> str:
+    """Lay out the table of what `rna-hf finetune` trains, and which classes have a head for it."""
+    rows = []
+    for name, task in trained_tasks().items():
+        classes = [f"`{a.prefix}For{task.head}`" for a in ARCHITECTURES.values() if task.head in a.heads]
+        rows.append([f"`{name}`", ", ".join(classes), task.training.labels_in_words])
+    return markdown_table(["task", "head", "labels of an RNA"], rows)
+
+
 def fill_region(text: str, name: str, content: str) -> str:
     """Replace what stands between `<!-- generated:NAME -->` and `<!-- /generated:NAME -->`.
 
@@ -139,6 +165,8 @@ def generate(root: Path) -> dict[Path, str]:
         files[checkpoint.path / CARD_FILE] = report_card(checkpoint, facts, headlines[checkpoint.name], text)
     accuracy = [accuracy_tables(read_scores(root / ACCURACY_FILE), names), headline_table(headlines, names)]
     readme = (root / "README.md").read_text(encoding="utf-8")
+    readme = fill_region(readme, "predictions", f"{predictions_table()}\n\n{defaults_text()}")
+    readme = fill_region(readme, "trainings", trainings_table())
     readme = fill_region(readme, "models", models_table(checkpoints, root))
     readme = fill_region(readme, "accuracy", "\n\n".join(part for part in accuracy if part) or NOTHING_YET)
     readme = fill_region(readme, "performance", performance_text(root / RESULTS_FOLDER) or NOTHING_YET)

@@ -39,6 +39,8 @@ class Prediction(ABC):
     Attributes:
         summary: one line for `rna-hf predict --help`.
         notes: what `rna-hf predict TASK --help` says of the files, in lines of at most 120 letters.
+        columns_in_words: what the columns beside `id` and `sequence` hold, for tables of the tasks.
+        files_in_words: what stands beside the table.
         unit: of the predicted values, for the files' metadata.
         plot_file: name of the picture of the first RNAs; None if there is none.
         can_flip: whether the prediction for the reversed sequence says something about the sequence itself.
@@ -46,6 +48,8 @@ class Prediction(ABC):
 
     summary: ClassVar[str]
     notes: ClassVar[str] = ""
+    columns_in_words: ClassVar[str] = ""
+    files_in_words: ClassVar[str] = ""
     unit: ClassVar[str]
     plot_file: ClassVar[str | None] = None
     can_flip: ClassVar[bool] = True
@@ -188,6 +192,7 @@ class Training:
     """How a task is trained.
 
     Attributes:
+        labels_in_words: what an RNA's labels are, for tables of the tasks.
         collator: its collator's class as `module:class`; the class takes a tokenizer.
         metrics: makes its metrics from a configuration.
         best: the metric by which the best checkpoint is chosen.
@@ -197,6 +202,7 @@ class Training:
         label_names: field of the configuration that names the labels of an RNA, where their number is fixed.
     """
 
+    labels_in_words: str
     collator: str
     metrics: Callable[[Any], BatchMetrics]
     best: str = "loss"

@@ -18,19 +18,24 @@ class ContactMetrics(PairMetrics):
 SEQUENCE_CLASSIFICATION = Task(
     name="sequence-classification",
     head="SequenceClassification",
-    training=Training("rna_hf.data.collators:DataCollatorForSequences", ClassMetrics),
+    training=Training("`labels`: a class, or numbers", "rna_hf.data.collators:DataCollatorForSequences", ClassMetrics),
 )
 
 TOKEN_CLASSIFICATION = Task(
     name="token-classification",
     head="TokenClassification",
-    training=Training("rna_hf.data.collators:DataCollatorForTokens", ClassMetrics),
+    training=Training(
+        "`labels`: a class for each nucleotide, or rows of numbers",
+        "rna_hf.data.collators:DataCollatorForTokens",
+        ClassMetrics,
+    ),
 )
 
 CONTACT_PREDICTION = Task(
     name="contact-prediction",
     head="ContactPrediction",
     training=Training(
+        "`pairs`: 0-based `[i, j]`",
         "rna_hf.data.collators:DataCollatorForContacts",
         ContactMetrics,
         best="f1",

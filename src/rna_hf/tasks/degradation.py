@@ -36,6 +36,8 @@ class DegradationPrediction(ProfilePrediction):
     summary = "reactivity and degradation rates of each nucleotide; several RNAs are ranked by half-life"
     notes = """Rates are relative to a reference, so only ratios mean something; several RNAs are ranked by half-life in
 half_life_ranking.csv."""
+    columns_in_words = "five targets, `deg_Mg_pH10` among them: a number for each nucleotide"
+    files_in_words = "heat map; designs ranked by half-life"
     unit = "reactivity and degradation rates relative to a reference, as in OpenVaccine; only ratios mean something"
     plot_file = "degradation.png"
 
@@ -133,6 +135,11 @@ DEGRADATION = Task(
     name="degradation",
     head="Degradation",
     prediction=DegradationPrediction(),
-    training=Training("rna_hf.data.collators:DataCollatorForNucleotides", DegradationMetrics, best="mcrmse"),
+    training=Training(
+        "`labels`: a row of five targets for each nucleotide",
+        "rna_hf.data.collators:DataCollatorForNucleotides",
+        DegradationMetrics,
+        best="mcrmse",
+    ),
     default_checkpoint="ribonanzanet-mini-degradation",
 )

@@ -69,6 +69,8 @@ are 0-based, the end is not included; of windows that overlap, the strongest), a
 q-values, which are corrected for the number of 6-mers. A motif should stand out against both. Each mRNA is read whole
 and without padding, whatever the model. The original's weights were trained on mRNAs padded or cut to 4,000 nt, which
 changes what they predict: --fixed-length 4000 does that, on the sides that the checkpoint's tokenizer says."""
+    columns_in_words = "share of an RNA in each compartment of the cell"
+    files_in_words = "bars and attention; the windows with the most attention; motifs in them"
     unit = "share of the RNA in each compartment, 0 to 1; they sum to 1"
     plot_file = "localisation.png"
     can_flip = False
@@ -336,6 +338,7 @@ LOCALISATION = Task(
     head="Localisation",
     prediction=LocalisationPrediction(),
     training=Training(
+        "`labels`: a number for each compartment",
         "rna_hf.data.collators:DataCollatorForLocalisation",
         LocalisationMetrics,
         best="pearson",

@@ -31,5 +31,10 @@ class MaskedLMMetrics(BatchMetrics):
 MASKED_LM = Task(
     name="masked-lm",
     head="MaskedLM",
-    training=Training("rna_hf.data.collators:DataCollatorForMaskedNucleotides", MaskedLMMetrics, columns=("sequence",)),
+    training=Training(
+        "none; a FASTA file will do",
+        "rna_hf.data.collators:DataCollatorForMaskedNucleotides",
+        MaskedLMMetrics,
+        columns=("sequence",),
+    ),
 )

@@ -14,6 +14,8 @@ class ReactivityPrediction(ProfilePrediction):
     """Chemical reactivity of each nucleotide, one column `reactivity_<channel>` for each of the model's channels."""
 
     summary = "chemical reactivity (2A3, DMS) of each nucleotide"
+    columns_in_words = "`reactivity_2A3`, `reactivity_DMS`: a number for each nucleotide"
+    files_in_words = "heat map"
     unit = REACTIVITY_UNIT
     plot_file = "reactivity.png"
 
@@ -44,6 +46,10 @@ REACTIVITY = Task(
     name="reactivity",
     head="Reactivity",
     prediction=ReactivityPrediction(),
-    training=Training("rna_hf.data.collators:DataCollatorForReactivity", ChannelMetrics),
+    training=Training(
+        "`labels`: a row of channels for each nucleotide",
+        "rna_hf.data.collators:DataCollatorForReactivity",
+        ChannelMetrics,
+    ),
     default_checkpoint="ribonanzanet-mini",
 )

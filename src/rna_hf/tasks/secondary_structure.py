@@ -39,6 +39,8 @@ class SecondaryStructurePrediction(Prediction):
     """
 
     summary = "base pairs of each RNA, pseudoknots included"
+    columns_in_words = "`structure`: dot-bracket, pseudoknots included; `confidence`"
+    files_in_words = "dot-bracket file, arc diagram, CT with `--ct`"
     unit = "dot-bracket; confidence: mean probability of each nucleotide's state, 0 to 1"
     plot_file = "structure.png"
 
@@ -117,6 +119,7 @@ SECONDARY_STRUCTURE = Task(
     head="SecondaryStructure",
     prediction=SecondaryStructurePrediction(),
     training=Training(
+        "`pairs`: 0-based `[i, j]`",
         "rna_hf.data.collators:DataCollatorForPairs",
         PairMetrics,
         best="f1",

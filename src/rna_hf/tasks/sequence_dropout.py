@@ -18,6 +18,7 @@ class SequenceDropoutPrediction(Prediction):
     """Number of reads that a sequence gets in an experiment, one column `reads_<channel>` for each channel."""
 
     summary = "number of reads of each RNA in an experiment"
+    columns_in_words = "`reads_2A3`, `reads_DMS`"
     unit = "reads"
 
     def columns(self, config: Any) -> dict[str, Kind]:
@@ -83,6 +84,9 @@ SEQUENCE_DROPOUT = Task(
     head="SequenceDropout",
     prediction=SequenceDropoutPrediction(),
     training=Training(
-        "rna_hf.data.collators:DataCollatorForSequences", SequenceDropoutMetrics, prepare=reads_as_labels
+        "`labels`: numbers of reads, one for each channel",
+        "rna_hf.data.collators:DataCollatorForSequences",
+        SequenceDropoutMetrics,
+        prepare=reads_as_labels,
     ),
 )

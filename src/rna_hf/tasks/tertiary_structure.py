@@ -41,6 +41,8 @@ class TertiaryStructurePrediction(Prediction):
     """
 
     summary = "position of each nucleotide in several samples"
+    columns_in_words = "a row for each of `--samples`: `sample`, `x`, `y`, `z` of the atoms C1', angstrom"
+    files_in_words = "mmCIF, a page with a 3D view, PDB with `--pdb`"
     unit = "angstrom"
     can_flip = False
 
@@ -162,6 +164,7 @@ TERTIARY_STRUCTURE = Task(
     head="TertiaryStructure",
     prediction=TertiaryStructurePrediction(),
     training=Training(
+        "`coordinates`: x, y, z of each nucleotide's C1', angstrom",
         "rna_hf.data.collators:DataCollatorForCoordinates",
         CoordinateMetrics,
         best="tm_score",
