@@ -142,7 +142,8 @@ def token_weight(length: int, config: RnaConfig) -> float:
         return 1.0
     # What one more sequence adds: what a pass takes in any case says nothing about batches.
     cost, usual = (config.forward_cost(2, n, 4) - config.forward_cost(1, n, 4) for n in (length, LINEAR_LENGTH))
-    return max(1.0, (cost / length) / (usual / LINEAR_LENGTH))
+    # Rounded, since bytes are whole numbers.
+    return max(1.0, round((cost / length) / (usual / LINEAR_LENGTH), 4))
 
 
 def load_model(checkpoint: Path, task: Task, config: Any, dtype: str, device: torch.device) -> Any:
@@ -195,13 +196,14 @@ def load_config(checkpoint: Path, task: Task) -> Any:
             f"{f', saved from {saved_from}' if saved_from else ''}); "
             f"`predict {task.name}` takes {', '.join(sorted(accepted))}"
         )
+    with explain_checkpoint(checkpoint):
+        config = AutoConfig.from_pretrained(checkpoint)
     if saved_from is not None and saved_from != accepted[model_type].__name__:
         raise ValueError(
             f"checkpoint {checkpoint.name!r} was saved from {saved_from}; "
             f"`predict {task.name}` needs {accepted[model_type].__name__}"
         )
-    with explain_checkpoint(checkpoint):
-        return AutoConfig.from_pretrained(checkpoint)
+    return config
 
 
 def load_tokenizer(checkpoint: Path) -> Any:
