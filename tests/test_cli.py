@@ -103,7 +103,7 @@ def make_inputs(folder):
         (["blank.fa"], "blank at position 3"),
         (["letter.fa"], "1 of 2 sequences is unusable: line 3 (id 'b'): unknown letter 'X' at position 4"),
         (["twice.fa"], "line 3 (id 'a'): duplicate id, first seen at line 1"),
-        (["long.fa"], "(id 'giant'): 100,000 nt would need about 2,8"),
+        (["long.fa"], "(id 'giant'): 100,000 nt would need about 2,2"),
         (["broken.fa.gz"], "broken.fa.gz is a broken gzip"),
         (["column.csv"], "column.csv has no column 'sequence'; its columns are 'id', 'seq'"),
         (["good.fa", "--output", "a_file"], "the output a_file is a file; name a folder"),
@@ -204,7 +204,7 @@ def test_ctrl_c(capsys, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rna_hf.prediction.predict", interrupt)
+    monkeypatch.setattr("rna_hf.cli.predict.predict", interrupt)
     code, _, err = call(capsys, "predict", "reactivity", "ACGU", "--output", "x")
     assert code == 130
     assert err == "rna-hf: error: interrupted; run the same command again to go on where it stopped\n"

@@ -7,8 +7,8 @@ import torch
 from rna_hf import losses
 from rna_hf.data.collators import DataCollatorForCoordinates, DataCollatorForNucleotides
 from rna_hf.measured import IGNORED_LABEL, is_measured, is_resolved
+from rna_hf.tasks.scores import regression_metrics
 from rna_hf.tokenization import RnaTokenizerFast
-from rna_hf.training.metrics import regression_metrics
 
 NAN, INF = float("nan"), float("inf")
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rna_hf.training.metrics import (
+from rna_hf.tasks.scores import (
     average_ranks,
     channel_metrics,
     evaluate,

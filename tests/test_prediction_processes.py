@@ -48,7 +48,8 @@ def _one_thread():
 
 def make_command(*arguments, task="reactivity"):
     """What stands after `accelerate launch`."""
-    return [*LAUNCH, *TWO, task, *map(str, arguments), "--device", "cpu", "--plot", "0"]
+    without_picture = ["--plot", "0"] if task == "reactivity" else []
+    return [*LAUNCH, *TWO, task, *map(str, arguments), "--device", "cpu", *without_picture]
 
 
 def start(*arguments):
@@ -180,7 +181,7 @@ def test_each_process_has_its_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
-    monkeypatch.setattr(processes, "resolve_device", torch.device)
+    monkeypatch.setattr("rna_hf.memory.resolve_device", torch.device)
     second = Processes(index=5, count=8, local_index=1, local_count=2)
     for name in ("auto", "cuda"):
         assert choose_device(name, second) == (torch.device("cuda:1"), 1)
@@ -216,7 +217,7 @@ def test_helpers_leave_the_talking_to_the_main_process(capsys, monkeypatch, tiny
         assert not options["progress"]
         raise errors.pop(0)
 
-    monkeypatch.setattr("rna_hf.prediction.predict", stop)
+    monkeypatch.setattr("rna_hf.cli.predict.predict", stop)
     arguments = ["reactivity", "ACGU", "--output", str(tmp_path / "out")]
     assert command.main(arguments) == 0
     assert command.main(arguments) == 130

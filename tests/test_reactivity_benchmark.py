@@ -11,7 +11,7 @@ import pytest
 from benchmarks.accuracy import reactivity as benchmark
 from benchmarks.accuracy import reactivity_baselines as baselines
 from benchmarks.common.vienna import UnpairedProbabilities
-from rna_hf.training.metrics import evaluate
+from rna_hf.tasks.scores import evaluate
 
 CHANNELS = ("2A3", "DMS")
 
