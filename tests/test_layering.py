@@ -172,6 +172,17 @@ def test_architectures_are_reached_through_the_registry(path):
             assert target.split(".")[2] in allowed, f"{name} imports {target}; of models it may {sorted(allowed)}"
 
 
+@pytest.mark.parametrize("path", every_file())
+def test_a_configuration_is_read_not_guessed(path):
+    """What the engine has to know of a model is in the contract, so that nothing is asked whether it is there."""
+    if part_of(module_name(path)) not in {"prediction", "pipelines", "memory", "tasks", "training", "data"}:
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("hasattr", "getattr"):
+            is_question = ast.unparse(node.func) == "hasattr" or len(node.args) > 2
+            assert not (is_question and "config" in ast.unparse(node.args[0])), f"{path}:{node.lineno}"
+
+
 def test_no_circle_of_imports():
     """Between any two files, those inside functions too; a package's own file stands for itself alone."""
     graph = {name: {t for t in targets if t not in ("rna_hf", name)} for name, targets in map(own_imports, FILES)}

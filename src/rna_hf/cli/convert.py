@@ -77,6 +77,10 @@ def main(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE.format(architectures=", ".join(convertible)))
         return 0 if argv else 2
+    if argv[0].startswith("-"):
+        raise ValueError(
+            f"the architecture comes first, before {argv[0]}: rna-hf convert ARCHITECTURE --checkpoint PATH"
+        )
     if argv[0] not in convertible:
         known = ", ".join(convertible)
         raise ValueError(f"there is no architecture {argv[0]!r}; choose one of {known} (see rna-hf convert --help)")

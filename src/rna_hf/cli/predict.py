@@ -125,6 +125,8 @@ def _parse(argv: Sequence[str]) -> tuple[Task, dict]:
     tasks = predicted_tasks()
     if not argv:
         raise ValueError("the task is missing: rna-hf predict TASK INPUT -o DIR (see rna-hf predict --help)")
+    if argv[0].startswith("-"):
+        raise ValueError(f"the task comes first, before {argv[0]}: rna-hf predict TASK INPUT -o DIR")
     if argv[0] not in tasks:
         raise ValueError(f"there is no task {argv[0]!r}; choose one of {', '.join(tasks)} (see rna-hf predict --help)")
     task = tasks[argv[0]]

@@ -23,7 +23,7 @@ class ModelArguments:
         task: key of `rna_hf.tasks.TASKS`.
         model: bundled name, folder or Hub id; its weights below the head are kept, and the head's too if it fits.
         from_scratch: take the configuration and the tokenizer of `model`, and no weights; `model` may then also name
-            an architecture ("ribonanzanet" or "rnatracker"), for its default ones.
+            an architecture (a key of `rna_hf.models.registry.ARCHITECTURES`), for its default ones.
         config: fields of the configuration to set, JSON on the command line, a table in YAML.
         lora_rank: rank of LoRA adapters on every linear layer of the layers; 0 trains all weights.
         lora_alpha: scale of the adapters, divided by the rank.
