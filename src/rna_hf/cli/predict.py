@@ -105,8 +105,12 @@ def main(argv: Sequence[str]) -> int:
     share_one_heap()
 
     # Up to here nothing heavy was imported.
+    from transformers.utils import logging as transformers_logging
+
     from ..registration import register
 
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     register()
     try:
         predict(inputs, output, task=task.name, progress=not (quiet or is_helper), distributed=True, **values)
@@ -139,17 +143,12 @@ def _parse(argv: Sequence[str]) -> tuple[Task, dict]:
 
 
 def _speak_plainly(quiet: bool, is_helper: bool) -> None:
-    """Print our messages and all warnings as single lines on standard error; silence other packages' progress.
+    """Print our messages and all warnings as single lines on standard error.
 
     Args:
         quiet: warnings only.
         is_helper: not even warnings, since the main process has the same ones.
     """
-    # Both are read when transformers is imported.
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LineFormatter())
     logger = logging.getLogger("rna_hf")
