@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.common.places import RESULTS
 from benchmarks.common.processes import run_module
-from benchmarks.common.reporting import table_lines
+from benchmarks.common.reporting import table_lines, write_report
 
 OUTPUT = RESULTS / "forward_cost.json"
 # What is measured: fields of the configuration, and lengths in nucleotides. Layers follow one another in the same
@@ -60,7 +60,6 @@ def measure_inside(architecture: str, kind: str, fields: dict[str, Any], length:
     """
     import torch
 
-    import rna_hf  # noqa: F401 - registers the architectures
     from rna_hf.models.registry import ARCHITECTURES
 
     entry = ARCHITECTURES[architecture]
@@ -102,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kind", action="append", help="of class, such as ForReactivity; by default all")
     parser.add_argument("--runs", type=int, default=3, help="of which the median counts")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--output", type=Path, help=f"JSON file to write, such as {OUTPUT.name}")
+    parser.add_argument("--output", type=Path, help=f"JSON file to write, and a table beside it, such as {OUTPUT.name}")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.inside:
@@ -147,9 +146,11 @@ def main(argv: list[str] | None = None) -> int:
         ]
         for row in rows
     ]
-    print("\n".join(table_lines(columns, cells)))
+    table = "\n".join(table_lines(columns, cells))
     if arguments.output:
-        arguments.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_report({"device": "one CPU thread", "runs": arguments.runs, "rows": rows}, table, arguments.output)
+    else:
+        print(table)
     return int(any(not 1 / 1.3 <= row["ratio"] <= 1.3 for row in rows))
 
 
