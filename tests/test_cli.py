@@ -200,12 +200,12 @@ def test_unexpected_errors_are_one_line(capsys, monkeypatch):
     assert "Traceback" in err
 
 
-def test_ctrl_c(capsys, monkeypatch):
+def test_ctrl_c(capsys, monkeypatch, tmp_path):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("rna_hf.cli.predict.predict", interrupt)
-    code, _, err = call(capsys, "predict", "reactivity", "ACGU", "--output", "x")
+    code, _, err = call(capsys, "predict", "reactivity", "ACGU", "--output", tmp_path / "out")
     assert code == 130
     assert err == "rna-hf: error: interrupted; run the same command again to go on where it stopped\n"
 
