@@ -16,9 +16,11 @@ _PLACES = {
     "RnaTokenizerFast": ".tokenization",
     "predict": ".prediction",
     "register": ".registration",
-    "convert_ribonanzanet": ".models.ribonanzanet.convert_ribonanzanet",
     "convert_ribonanzanet_to_original": ".models.ribonanzanet.convert_ribonanzanet_to_original",
-    "convert_rnatracker": ".models.rnatracker.convert_rnatracker",
+}
+# An architecture's converter has the name of its module.
+_PLACES |= {
+    entry.converter: f"{entry.module}.{entry.converter}" for entry in ARCHITECTURES.values() if entry.conversion
 }
 
 

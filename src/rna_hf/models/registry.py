@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..options import option
+from ..tokenization.alphabets import KEPT_ENDS
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Architecture:
         return self.package or f"{__package__}.{self.name}"
 
     @property
+    def converter(self) -> str:
+        """Name of the module that converts its checkpoints, and of the function in it that users call."""
+        return f"convert_{self.name}"
+
+    @property
     def class_names(self) -> list[str]:
         """The names of its classes: configuration, base classes and heads."""
         kinds = ["Config", "PreTrainedModel", "Model", *(f"For{head}" for head in self.heads)]
@@ -62,8 +68,9 @@ class Architecture:
 
     def convert(self, checkpoint: Path, output: Path, overrides: dict[str, Any], options: dict[str, Any]) -> Path:
         """Run its converter and return what it wrote."""
-        converter = import_module(f"{self.module}.convert_{self.name}")
-        written: Path = converter.convert(checkpoint, output, overrides, **options)
+        written: Path = import_module(f"{self.module}.{self.converter}").convert(
+            checkpoint, output, overrides, **options
+        )
         return written
 
 
@@ -93,7 +100,7 @@ class RnaTrackerConversion(ConversionOptions):
     keep: str = option(
         "5prime",
         "the end of longer sequences that the tokenizer keeps; 5prime as the original",
-        choices=("5prime", "3prime"),
+        choices=tuple(KEPT_ENDS),
     )
     max_length: int = option(4000, "length to which the tokenizer pads and truncates, nucleotides", metavar="NT")
 
