@@ -8,7 +8,14 @@ pytest.importorskip("RNA", reason="the recipe folds with ViennaRNA: pip install 
 
 from recipes.ribonanzanet_mini import batches as recipe
 from recipes.ribonanzanet_mini import train
-from recipes.ribonanzanet_mini.batches import Stage, TrainingBatches, fold, generate_sequence, known_pairs
+from recipes.ribonanzanet_mini.batches import (
+    Stage,
+    TrainingBatches,
+    fold,
+    generate_hairpin,
+    generate_sequence,
+    known_pairs,
+)
 from recipes.ribonanzanet_mini.known_structures import KnownStructure
 from recipes.ribonanzanet_mini.measured_data import CHANNELS, Profile
 from rna_hf import AutoModelForReactivity
@@ -111,6 +118,27 @@ def test_pairing_probabilities():
     assert (pairs.sum(axis=1) <= 1.0001).all()
     assert np.argwhere(np.triu(known_pairs("((..)).()"))).tolist() == [[0, 5], [1, 4], [7, 8]]
     assert set(generate_sequence(np.random.default_rng(0), 50)) <= set("ACGU")
+
+
+def test_natural_pieces_and_hairpins_are_folded():
+    rng = np.random.default_rng(0)
+    for length in (8, 9, 12, 30) * 5:
+        hairpin = generate_hairpin(rng, length)
+        assert len(hairpin) == length
+        assert set(hairpin) <= set("ACGU")
+    structures = [KnownStructure("bprna", "GGGGAAAACCCC", "((((....))))")]
+    piece = "ACGUUGCAAC" * 8
+    stage = Stage("wide", 40, 1.0, 0.0, (60, 60), 0.0, (1e-3, 1e-3), "development", {}, pieces=1.0, hairpins=0.5)
+    batches = TrainingBatches([stage], {}, structures, 0, 4000, [piece])
+    lengths, from_the_piece = set(), 0
+    for step in range(len(batches)):
+        batch = batches[step]
+        lengths.add(batch.input_ids.shape[1])
+        for row in batch.input_ids:
+            from_the_piece += "".join("ACGU"[i] for i in row) in piece and len(row) >= 20
+        assert batch.pairs.max() > 0
+    assert min(lengths) < 20 < max(lengths)
+    assert from_the_piece > 10
 
 
 def test_exported_checkpoint(batches, tmp_path):

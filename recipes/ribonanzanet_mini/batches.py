@@ -47,6 +47,8 @@ class Stage:
         learning_rates: at the stage's start and end, with a cosine between them.
         split: `development` or `final`, see `measured_data.split`.
         sources: weight of each measured source.
+        pieces: of natural sequences to fold, the share that are pieces of transcripts and genomes.
+        hairpins: share of folding steps on short hairpins.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Stage:
     learning_rates: tuple[float, float]
     split: str
     sources: dict[str, float]
+    pieces: float = 0.0
+    hairpins: float = 0.0
 
 
 @dataclass
@@ -115,6 +119,17 @@ def generate_sequence(rng: np.random.Generator, length: int) -> str:
     return "".join(letters)
 
 
+def generate_hairpin(rng: np.random.Generator, length: int) -> str:
+    """Draw a hairpin of at least 8 nt: a stem of Watson-Crick pairs around a loop, in a few unpaired nucleotides."""
+    loop = int(rng.integers(3, min(8, length - 4) + 1))
+    stem = int(rng.integers(2, min(9, (length - loop) // 2) + 1))
+    letters = rng.choice(NUCLEOTIDES, size=length)
+    start = int(rng.integers(0, length - 2 * stem - loop + 1))
+    other = start + stem + loop
+    letters[other : other + stem] = [COMPLEMENT[x] for x in letters[start : start + stem][::-1]]
+    return "".join(letters)
+
+
 class TrainingBatches(Dataset):
     """The batch of each step, made on demand."""
 
@@ -125,6 +140,7 @@ class TrainingBatches(Dataset):
         structures: Sequence[KnownStructure],
         seed: int,
         pair_budget: int,
+        pieces: Sequence[str] = (),
     ):
         """Prepare the sampler.
 
@@ -134,6 +150,7 @@ class TrainingBatches(Dataset):
             structures: reference structures.
             seed: of all random choices.
             pair_budget: B * L * L of a batch, which decides its cost.
+            pieces: of natural sequences.
         """
         self.stages, self.seed, self.pair_budget = stages, seed, pair_budget
         self.ends = np.cumsum([stage.steps for stage in stages])
@@ -144,6 +161,7 @@ class TrainingBatches(Dataset):
         }
         self.structures = sorted(structures, key=lambda s: len(s.sequence))
         self.natural = [s.sequence for s in self.structures]
+        self.pieces = pieces
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -177,10 +195,15 @@ class TrainingBatches(Dataset):
 
     def _folded(self, rng: np.random.Generator, stage: Stage, done: float) -> Batch:
         longest = stage.fold_lengths[0] + (stage.fold_lengths[1] - stage.fold_lengths[0]) * done
+        if stage.hairpins and rng.random() < stage.hairpins:
+            length = int(rng.integers(8, 31))
+            hairpins = [generate_hairpin(rng, length) for _ in range(self._size(length))]
+            return self._collate_folded(hairpins)
         length = int(rng.integers(20, int(longest) + 1))
-        sequences = []
+        sequences: list[str] = []
         while len(sequences) < self._size(length):
-            natural = self.natural[rng.integers(len(self.natural))] if rng.random() < 0.5 else ""
+            pool = self.pieces if stage.pieces and rng.random() < stage.pieces else self.natural
+            natural = pool[rng.integers(len(pool))] if rng.random() < 0.5 else ""
             if len(natural) >= length:
                 start = rng.integers(len(natural) - length + 1)
                 candidate = natural[start : start + length]
@@ -188,7 +211,10 @@ class TrainingBatches(Dataset):
                     sequences.append(candidate)
             else:
                 sequences.append(generate_sequence(rng, length))
-        labels = [np.full((length, len(TRAINING_CHANNELS)), np.nan, np.float32) for _ in sequences]
+        return self._collate_folded(sequences)
+
+    def _collate_folded(self, sequences: list[str]) -> Batch:
+        labels = [np.full((len(s), len(TRAINING_CHANNELS)), np.nan, np.float32) for s in sequences]
         return self._collate(sequences, labels, labels, [fold(s) for s in sequences], 0)
 
     def _known(self, rng: np.random.Generator) -> Batch:

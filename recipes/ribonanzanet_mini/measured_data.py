@@ -22,6 +22,7 @@ from rna_hf.data.splits import ManifestSource, cluster_sequences, is_near_duplic
 
 from ..places import DEFAULT_DATA
 from .known_structures import KnownStructure, load_known_structures, select_known_structures
+from .natural import Piece, load_pieces, load_rfam
 from .shared_data import (
     FILES,
     REACTIVITY_TESTS,
@@ -257,11 +258,11 @@ def split(
     return [p for p, is_near in zip(rest, near) if not is_near], validation
 
 
-def manifest_sources(records: Sequence[Profile | KnownStructure]) -> list[ManifestSource]:
+def manifest_sources(records: Sequence[Profile | KnownStructure | Piece]) -> list[ManifestSource]:
     """Describe records that a training used, one entry a source, for `rna_hf.data.splits.write_manifest`.
 
     Args:
-        records: exactly the profiles and structures that were trained on.
+        records: exactly the profiles, structures and pieces that were trained on.
 
     Returns:
         One entry for each source, in the order of `FILES`.
@@ -290,9 +291,13 @@ def rebuild_sequences(names: Sequence[str], data_dir: str | Path, max_length: in
     if unknown:
         raise ValueError(f"sources {unknown} are unknown; this recipe has {sorted(FILES)}")
     result: dict[str, list[str]] = {name: [] for name in names}
-    records: list[Profile | KnownStructure] = []
-    if set(names) - {"bprna", "rnastralign"}:
+    records: list[Profile | KnownStructure | Piece] = []
+    if set(names) & {"lib15k", "pk50", "cloudlab", "openvaccine"}:
         records += load_measured(data_dir)
+    if "rfam" in names:
+        records += load_rfam(data_dir, max_length or 400)
+    if "pieces" in names:
+        records += load_pieces(data_dir)
     if set(names) & {"bprna", "rnastralign"}:
         records += load_known_structures(data_dir, max_length)
     for record in records:

@@ -18,6 +18,17 @@ FILES = {
     "openvaccine": ("openvaccine/train.parquet",),
     "bprna": ("ss_bprna/bprna.parquet",),
     "rnastralign": ("ss_rnastralign/rnastralign.parquet",),
+    "rfam": ("ss_rfam_seed/rfam_seed.parquet",),
+    "pieces": (
+        "plant_transcripts/arabidopsis.parquet",
+        "genomes/celegans_transcripts_1pct.fa.gz",
+        "genomes/athaliana_1pct.fa.gz",
+        "genomes/ebola.fa.gz",
+        "genomes/cdiphtheriae.fa.gz",
+        "genomes_more/phages_vclust.fa.gz",
+        "genomes_more/dmelanogaster_1pct.fa.gz",
+        "genomes_more/human_chr1_start.fa.gz",
+    ),
 }
 RULES = {
     "lib15k": "2A3 and DMS profiles with sn_filter 1; no near-duplicate of a test set",
@@ -28,6 +39,9 @@ RULES = {
     "bprna": "split train; no near-duplicate of ArchiveII or a reactivity test set",
     "rnastralign": "split train; not in_archiveii, archiveii_cosine < 0.7; not in the valid or test part of bpRNA; "
     "no near-duplicate of ArchiveII or a reactivity test set",
+    "rfam": "near_test_sets empty, without pseudoknots; no near-duplicate of ArchiveII or a reactivity test set",
+    "pieces": "random pieces of up to 400 nt, of Arabidopsis those of split valid; no near-duplicate of ArchiveII or a "
+    "reactivity test set; folded by ViennaRNA",
 }
 TEST_FILES = {
     "pk90": "ribonanza_openknot/pk90.parquet",

@@ -4,10 +4,11 @@
 
 Stages: (1) fold: pairing probabilities of ViennaRNA on generated and natural sequences, short ones first, and known
 secondary structures; (2) profiles: measured 2A3, DMS and 1M7, beside more folding; (3) long: the same with longer
-folded pieces and structures; (4) final: 2A3 and DMS only, all training RNAs, falling learning rate. Each reagent and
-source has its own channel while training, so that scales don't mix; the written checkpoint keeps 2A3 and DMS. Runs the
-same on a CPU and on a GPU. Started again with the same arguments it goes on from the last saved state, on the batches
-that it would have seen.
+folded pieces and structures; (4) wide: pieces of transcripts and genomes, up to 400 nt, Rfam's structures and short
+hairpins as well; (5) final: 2A3 and DMS only, all training RNAs, falling learning rate. Each reagent and source has its
+own channel while training, so that scales don't mix; the written checkpoint keeps 2A3 and DMS. Runs the same on a CPU
+and on a GPU. Started again with the same arguments it goes on from the last saved state, on the batches that it would
+have seen.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from ..places import DEFAULT_DATA, REPOSITORY
 from .batches import PAD_ID, PAIR_SOURCES, TRAINING_CHANNELS, Batch, Stage, TrainingBatches, encode
 from .known_structures import KnownStructure, load_known_structures
 from .measured_data import Profile, load_measured, manifest_sources, split
+from .natural import Piece, load_pieces, load_rfam
 
 SHIPPED_CHANNELS = ["2A3", "DMS"]
 CONFIG = {
@@ -54,10 +56,11 @@ STAGES = (
     Stage("fold", 2600, 0.8, 0.2, (30, 90), 0.0, (1e-3, 1e-3), "development", EVERYTHING),
     Stage("profiles", 4800, 0.15, 0.1, (110, 110), 0.1, (1e-3, 8e-4), "development", EVERYTHING),
     Stage("long", 7500, 0.3, 0.15, (160, 240), 0.25, (1e-3, 7e-4), "development", EVERYTHING),
+    Stage("wide", 40_000, 0.35, 0.2, (240, 400), 0.25, (8e-4, 5e-4), "development", EVERYTHING, 0.7, 0.06),
     Stage("final", 2400, 0.1, 0.0, (200, 200), 0.4, (7e-4, 1e-5), "final", RIBONANZA),
 )
 EMA_DECAY = 0.999
-STRUCTURE_MAX_LENGTH = 240
+STRUCTURE_MAX_LENGTH = 400
 
 
 class TrainingModel(nn.Module):
@@ -241,7 +244,7 @@ def validate(trainer: Trainer, records: list[Profile], count: int) -> dict[str, 
     return scores
 
 
-def export(trainer: Trainer, records: list[Profile | KnownStructure], folder: Path) -> None:
+def export(trainer: Trainer, records: list[Profile | KnownStructure | Piece], folder: Path) -> None:
     """Write the averaged weights as a checkpoint that predicts 2A3 and DMS, with the manifest of what it learnt from.
 
     Args:
@@ -294,11 +297,18 @@ def main(argv: list[str] | None = None) -> int:
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     profiles, structures = load_measured(arguments.data), load_known_structures(arguments.data, STRUCTURE_MAX_LENGTH)
+    structures += load_rfam(arguments.data, STRUCTURE_MAX_LENGTH)
+    pieces = load_pieces(arguments.data)
     development, validation = split(profiles, "development")
     np.random.default_rng(0).shuffle(validation)
     stages = [dataclasses.replace(s, steps=max(1, round(s.steps * arguments.scale))) for s in STAGES]
     batches = TrainingBatches(
-        stages, {"development": development, "final": profiles}, structures, arguments.seed, arguments.pair_budget
+        stages,
+        {"development": development, "final": profiles},
+        structures,
+        arguments.seed,
+        arguments.pair_budget,
+        [piece.sequence for piece in pieces],
     )
     device = torch.device(arguments.device)
     trainer = Trainer(batches, arguments.output, device, arguments.seed)
@@ -308,7 +318,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"wrote {arguments.compact} after {trainer.step} of {len(batches)} steps")
         return 0
     if arguments.export:
-        export(trainer, [*profiles, *structures], arguments.export)
+        export(trainer, [*profiles, *structures, *pieces], arguments.export)
         print(f"wrote {arguments.export} after {trainer.step} of {len(batches)} steps")
         return 0
 
