@@ -119,3 +119,12 @@ def test_a_command_registers_before_it_opens_a_model(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "out" / "structures.dbn").exists()
+
+
+def test_a_user_is_shown_what_a_user_needs():
+    import rna_hf
+
+    shown = dir(rna_hf)
+    assert {"predict", "RibonanzaNetForReactivity", "AutoModelForSecondaryStructure", "__version__"} <= set(shown)
+    assert shown == rna_hf.__all__
+    assert all(hasattr(rna_hf, name) for name in shown)

@@ -46,7 +46,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_exported_names()})
+    return _exported_names()
 
 
 __all__ = _exported_names()

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from ..checkpoints import find_checkpoint
 from ..data.sources import open_sequences
@@ -15,6 +15,32 @@ from .options import RunOptions
 from .processes import Processes
 
 logger = logging.getLogger(__name__)
+
+
+@overload
+def predict(
+    inputs: str | os.PathLike | Iterable[Any],
+    output: None = None,
+    *,
+    task: str = "reactivity",
+    model: str | os.PathLike | None = None,
+    progress: bool | None = None,
+    distributed: bool = False,
+    **options: Any,
+) -> list[dict[str, Any]]: ...
+
+
+@overload
+def predict(
+    inputs: str | os.PathLike | Iterable[Any],
+    output: str | os.PathLike,
+    *,
+    task: str = "reactivity",
+    model: str | os.PathLike | None = None,
+    progress: bool | None = None,
+    distributed: bool = False,
+    **options: Any,
+) -> Path: ...
 
 
 def predict(
