@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RnaTokenizerFast
 from rna_hf.cli.main import run
 from rna_hf.data.readers import OPENVACCINE_TARGETS
-from rna_hf.tasks import trained_tasks
+from rna_hf.tasks import trainings
 from rna_hf.training.arguments import parse_arguments
 from rna_hf.training.pretrain import parse_recipe
 
@@ -127,7 +127,7 @@ def test_every_file_is_tried(examples):
     assert sorted(path.stem for path in examples.glob("*.yaml")) == sorted((*CONFIGS, "pretraining"))
     tasks = {yaml.safe_load(path.read_text())["task"] for path in examples.glob("*.yaml")}
     # RibonanzaNet has no head for localisation: see test_finetune_localisation.py.
-    assert {*tasks, "localisation"} == set(trained_tasks())
+    assert {*tasks, "localisation"} == set(trainings())
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -18,7 +18,7 @@ import rna_hf
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetForSecondaryStructure, RnaTokenizerFast
 from rna_hf.cli.main import run
 from rna_hf.layers import distance_geometry
-from rna_hf.tasks import TASKS, trained_tasks
+from rna_hf.tasks import TASKS, trainings
 from rna_hf.training.arguments import parse_arguments
 from rna_hf.training.run_record import RECORD_FILE, make_record, write_record
 from rna_hf.training.training_data import Augmented, choose_profiles, window
@@ -102,7 +102,7 @@ def arguments(kind, base, table, output, **options):
 
 def test_every_task_is_tried():
     # RibonanzaNet has no head for localisation: see test_finetune_localisation.py.
-    assert {*HEADS, "localisation"} == set(trained_tasks())
+    assert {*HEADS, "localisation"} == set(trainings())
 
 
 @pytest.mark.parametrize("task", HEADS)

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from .models.registry import ARCHITECTURES
-from .tasks import TASKS, predicted_tasks
+from .tasks import TASKS, predictions
 
 # Name -> the module that has it, which is imported when somebody asks for the name.
 _PLACES = {
@@ -27,7 +27,7 @@ _PLACES |= {
 def _exported_names() -> list[str]:
     classes = [name for architecture in ARCHITECTURES.values() for name in architecture.class_names]
     auto_classes = [task.auto_class_name for task in TASKS.values()]
-    pipelines = [task.pipeline_class_name for task in predicted_tasks().values()]
+    pipelines = [TASKS[name].pipeline_class_name for name in predictions()]
     return sorted([*classes, *auto_classes, *pipelines, *_PLACES])
 
 

@@ -8,7 +8,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from .auto import auto_class
 from .models.registry import ARCHITECTURES
 from .pipelines import pipeline_class
-from .tasks import predicted_tasks
+from .tasks import TASKS, predictions
 from .tokenization import RnaTokenizerFast
 
 
@@ -25,7 +25,7 @@ def register() -> None:
         for head in architecture.heads:
             auto_class(head).register(config_class, architecture.find_class(f"For{head}"), exist_ok=True)
 
-    for task in predicted_tasks().values():
-        arguments = pipeline_class(task).registration()
+    for name in predictions():
+        arguments = pipeline_class(TASKS[name]).registration()
         if arguments["task"] not in PIPELINE_REGISTRY.supported_tasks:
             PIPELINE_REGISTRY.register_pipeline(**arguments)

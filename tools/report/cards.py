@@ -15,7 +15,7 @@ from typing import Any
 from rna_hf.checkpoints import Checkpoint, list_checkpoints
 from rna_hf.hub.model_card import CARD_FILE, CardFacts, build_card, markdown_table
 from rna_hf.models.registry import ARCHITECTURES
-from rna_hf.tasks import predicted_tasks, trained_tasks
+from rna_hf.tasks import TASKS, predictions, trainings
 
 from .accuracy import (
     Headline,
@@ -106,25 +106,23 @@ def models_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
 
 def predictions_table() -> str:
     """Lay out the table of what `rna-hf predict` gives for each task."""
-    rows = []
-    for name, task in predicted_tasks().items():
-        prediction = task.prediction
-        rows.append([f"`{name}`", prediction.columns_in_words, prediction.files_in_words])
+    rows = [[f"`{name}`", one.columns_in_words, one.files_in_words] for name, one in predictions().items()]
     return markdown_table(["`rna-hf predict`", "columns beside `id` and `sequence`", "files beside the table"], rows)
 
 
 def defaults_text() -> str:
     """Say which tasks come with a checkpoint."""
-    without = [f"`{name}`" for name, task in predicted_tasks().items() if task.default_checkpoint is None]
+    without = [f"`{name}`" for name in predictions() if TASKS[name].default_checkpoint is None]
     return f"All but {', '.join(without)} come with a small trained checkpoint; `--model` names another one."
 
 
 def trainings_table() -> str:
     """Lay out the table of what `rna-hf finetune` trains, and which classes have a head for it."""
     rows = []
-    for name, task in trained_tasks().items():
-        classes = [f"`{a.prefix}For{task.head}`" for a in ARCHITECTURES.values() if task.head in a.heads]
-        rows.append([f"`{name}`", ", ".join(classes), task.training.labels_in_words])
+    for name, training in trainings().items():
+        head = TASKS[name].head
+        classes = [f"`{one.prefix}For{head}`" for one in ARCHITECTURES.values() if head in one.heads]
+        rows.append([f"`{name}`", ", ".join(classes), training.labels_in_words])
     return markdown_table(["task", "head", "labels of an RNA"], rows)
 
 

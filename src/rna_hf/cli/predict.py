@@ -6,13 +6,14 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from ..allocator import share_one_heap
 from ..options import OneLineParser, add_options, given_options, parse_strictly
 from ..prediction.options import RunOptions
 from ..prediction.processes import MainProcessStopped, find_process
 from ..prediction.run import check_call, check_input, predict
-from ..tasks import Task, predicted_tasks
+from ..tasks import TASKS, predictions
 
 INPUT_HELP = """INPUT that names an existing path, or looks like one (it has '/', '\\' or '.'), is a file; else it is a
 sequence. Without an `id` column, sequences of a table are called seq1, seq2, ...; a FASTA record's id is the first word
@@ -35,9 +36,9 @@ two GPUs, sharing the work:
 
 def usage() -> str:
     """Return what `rna-hf predict --help` prints."""
-    tasks = predicted_tasks()
-    width = max(map(len, tasks))
-    lines = "\n".join(f"  {name:<{width}}  {task.prediction.summary}" for name, task in tasks.items())  # type: ignore[union-attr]
+    known = predictions()
+    width = max(map(len, known))
+    lines = "\n".join(f"  {name:<{width}}  {prediction.summary}" for name, prediction in known.items())
     return (
         "usage: rna-hf predict TASK INPUT -o DIR [options]\n\n"
         "Predict for every sequence of an input: a table in input order, and pictures or files beside it.\n\n"
@@ -45,12 +46,11 @@ def usage() -> str:
     )
 
 
-def make_parser(task: Task) -> argparse.ArgumentParser:
+def make_parser(name: str) -> argparse.ArgumentParser:
     """Build the parser of a task; its options are those of `RunOptions` and of the task's `Prediction`."""
-    prediction = task.prediction
-    assert prediction is not None  # as `main` makes sure
+    task, prediction = TASKS[name], predictions()[name]
     parser = OneLineParser(
-        prog=f"rna-hf predict {task.name}",
+        prog=f"rna-hf predict {name}",
         description=f"{prediction.summary[0].upper()}{prediction.summary[1:]}.",
         epilog=f"{prediction.notes}\n\n{INPUT_HELP}".strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -91,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
         task, values = _parse(argv)
         inputs, output, quiet = (values.pop(name) for name in ("input", "output", "quiet"))
         options = {name: value for name, value in values.items() if name != "model"}
-        check_call(output, task.name, values["model"], options)
+        check_call(output, task, values["model"], options)
         check_input(inputs)
     except (ValueError, OSError):
         if is_helper:
@@ -113,7 +113,7 @@ def main(argv: Sequence[str]) -> int:
     transformers_logging.disable_progress_bar()
     register()
     try:
-        predict(inputs, output, task=task.name, progress=not (quiet or is_helper), distributed=True, **values)
+        predict(inputs, output, task=task, progress=not (quiet or is_helper), distributed=True, **values)
     except MainProcessStopped:
         # Its message and its exit code are enough; ours might come first and let the launcher end it unheard.
         return 0
@@ -124,22 +124,20 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parse(argv: Sequence[str]) -> tuple[Task, dict]:
+def _parse(argv: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Return the task, and the values of all other arguments by name."""
-    tasks = predicted_tasks()
+    known = predictions()
     if not argv:
         raise ValueError("the task is missing: rna-hf predict TASK INPUT -o DIR (see rna-hf predict --help)")
-    if argv[0].startswith("-"):
-        raise ValueError(f"the task comes first, before {argv[0]}: rna-hf predict TASK INPUT -o DIR")
-    if argv[0] not in tasks:
-        raise ValueError(f"there is no task {argv[0]!r}; choose one of {', '.join(tasks)} (see rna-hf predict --help)")
-    task = tasks[argv[0]]
-    prediction = task.prediction
-    owners = {name: other.prediction for name, other in tasks.items()}
-    namespace = parse_strictly(make_parser(task), argv[1:], owners)
-    values = {name: getattr(namespace, name) for name in ("input", "output", "model", "quiet")}
-    left_out = prediction.run_options_left_out()  # type: ignore[union-attr]
-    return task, values | given_options(namespace, prediction) | given_options(namespace, RunOptions, left_out)
+    name = argv[0]
+    if name.startswith("-"):
+        raise ValueError(f"the task comes first, before {name}: rna-hf predict TASK INPUT -o DIR")
+    if name not in known:
+        raise ValueError(f"there is no task {name!r}; choose one of {', '.join(known)} (see rna-hf predict --help)")
+    namespace = parse_strictly(make_parser(name), argv[1:], known)
+    values = {argument: getattr(namespace, argument) for argument in ("input", "output", "model", "quiet")}
+    left_out = known[name].run_options_left_out()
+    return name, values | given_options(namespace, known[name]) | given_options(namespace, RunOptions, left_out)
 
 
 def _speak_plainly(quiet: bool, is_helper: bool) -> None:

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from ..tasks import Task, predicted_tasks
+from ..tasks import TASKS, Task, predictions
 from .base import RnaPipeline
 
 
@@ -18,8 +18,8 @@ def pipeline_class(task: Task) -> type[RnaPipeline]:
 
 
 def __getattr__(name: str) -> Any:
-    for task in predicted_tasks().values():
-        if name == task.pipeline_class_name:
+    for task in map(TASKS.get, predictions()):
+        if task and name == task.pipeline_class_name:
             return pipeline_class(task)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -10,7 +10,7 @@ from typing import Any, overload
 from ..checkpoints import find_checkpoint
 from ..data.sources import open_sequences
 from ..options import option_names, split_options
-from ..tasks import Prediction, Task, predicted_tasks
+from ..tasks import TASKS, Prediction, Task, predictions
 from .options import RunOptions
 from .processes import Processes
 
@@ -155,27 +155,16 @@ def check_input(inputs: str) -> None:
             next(source.records(), None)
 
 
-def find_task(name: str) -> Task:
-    """Return a task that is predicted.
-
-    Raises:
-        ValueError: there is none of this name.
-    """
-    tasks = predicted_tasks()
-    if name not in tasks:
-        raise ValueError(f"task must be one of {', '.join(tasks)}, got {name!r}")
-    return tasks[name]
-
-
 def _configure(name: str, options: dict[str, Any]) -> tuple[Task, Prediction, RunOptions]:
     """Return a task, how it is predicted and the options of the run; False means for a task's option: not given."""
-    task = find_task(name)
-    own, shared = task.prediction, option_names(RunOptions)
-    assert own is not None  # as `find_task` makes sure
+    known = predictions()
+    if name not in known:
+        raise ValueError(f"task must be one of {', '.join(known)}, got {name!r}")
+    own, shared = known[name], option_names(RunOptions)
     for option, value in options.items():
         if option in shared or option in own.options():
             continue
-        owners = [other.name for other in predicted_tasks().values() if option in other.prediction.options()]  # type: ignore[union-attr]
+        owners = [other for other, prediction in known.items() if option in prediction.options()]
         if not owners:
             raise TypeError(f"predict() has no option {option!r}; options: {', '.join((*shared, *own.options()))}")
         if value is not None and value is not False:
@@ -184,7 +173,7 @@ def _configure(name: str, options: dict[str, Any]) -> tuple[Task, Prediction, Ru
     run_options = RunOptions(**for_run)
     if run_options.flip_average and not own.can_flip:
         raise ValueError(f"flip_average is not for `predict {name}`: the reversed sequence is another molecule")
-    return task, own.with_options(**for_task), run_options
+    return TASKS[name], own.with_options(**for_task), run_options
 
 
 def _refuse_file_options(prediction: Prediction) -> None:

@@ -31,14 +31,14 @@ TASKS: dict[str, Task] = {
 }
 
 
-def predicted_tasks() -> dict[str, Task]:
-    """Return the tasks that `rna-hf predict` knows."""
-    return {name: task for name, task in TASKS.items() if task.prediction}
+def predictions() -> dict[str, Prediction]:
+    """Return how each task is predicted, for those that `rna-hf predict` knows."""
+    return {name: task.prediction for name, task in TASKS.items() if task.prediction}
 
 
-def trained_tasks() -> dict[str, Task]:
-    """Return the tasks that `rna-hf finetune` knows."""
-    return {name: task for name, task in TASKS.items() if task.training}
+def trainings() -> dict[str, Training]:
+    """Return how each task is trained, for those that `rna-hf finetune` knows."""
+    return {name: task.training for name, task in TASKS.items() if task.training}
 
 
 __all__ = [
@@ -50,6 +50,6 @@ __all__ = [
     "Row",
     "Task",
     "Training",
-    "predicted_tasks",
-    "trained_tasks",
+    "predictions",
+    "trainings",
 ]

@@ -19,7 +19,7 @@ from ..checkpoints import find_checkpoint
 from ..hub.model_card import CardFacts, scores_table, write_card
 from ..models.base import UnknownNucleotidesWarning
 from ..models.registry import ARCHITECTURES
-from ..tasks import Task, trained_tasks
+from ..tasks import TASKS, Task, trainings
 from ..tokenization import KEPT_ENDS, RnaTokenizerFast
 from .arguments import DataArguments, ModelArguments
 from .callbacks import EveryEpochs, LogFile
@@ -35,12 +35,12 @@ def check_arguments(
     model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TrainingArguments
 ) -> None:
     """Refuse wrong options, those that contradict each other, and those whose packages are missing."""
-    tasks = trained_tasks()
+    tasks = trainings()
     if model_arguments.task not in tasks:
         raise ValueError(f"task is {model_arguments.task!r}: choose one of {', '.join(tasks)}")
     check_data_arguments(data_arguments)
     if data_arguments.pad_to_multiple_of:
-        collator = tasks[model_arguments.task].training.collator_class()  # type: ignore[union-attr]
+        collator = tasks[model_arguments.task].collator_class()
         if "pad_to_multiple_of" not in {part.name for part in fields(collator)}:
             raise ValueError(f"pad_to_multiple_of is not for the task {model_arguments.task}: leave it out")
     if model_arguments.is_architecture and not model_arguments.from_scratch:
@@ -86,9 +86,7 @@ def finetune(
     Raises:
         FileExistsError: the folder's checkpoints are of another task, model or data.
     """
-    task = trained_tasks()[model_arguments.task]
-    training = task.training
-    assert training is not None  # as `trained_tasks` makes sure
+    task, training = TASKS[model_arguments.task], trainings()[model_arguments.task]
     output = Path(str(training_arguments.output_dir))
     record = make_record(model_arguments, data_arguments, training_arguments)
     last = get_last_checkpoint(output) if output.is_dir() else None
