@@ -60,8 +60,8 @@ def make_parser(task: Task) -> argparse.ArgumentParser:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="FASTA or FASTQ file, or CSV, TSV or parquet with a 'sequence' column (text also gzipped), '-' for standard "
-        "input, or a sequence",
+        help="FASTA or FASTQ file, or CSV, TSV or parquet with a 'sequence' column (text also gzipped), '-' for "
+        "standard input, or a sequence",
     )
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder to write to; one holds one run")
     default = f"default: {task.default_checkpoint}" if task.default_checkpoint else "there is no default"

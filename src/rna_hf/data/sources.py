@@ -390,6 +390,8 @@ def as_pair(item: Any, number: int) -> tuple[str | None, str]:
         ValueError: it is something else.
     """
     item = plain_value(item)
+    if hasattr(item, "_asdict"):  # a named tuple, such as a row of pandas, whose order says nothing
+        item = item._asdict()
     if item is None or isinstance(item, str):
         return None, _as_sequence(item)
     identifier: Any = None
@@ -400,7 +402,7 @@ def as_pair(item: Any, number: int) -> tuple[str | None, str]:
         sequence = plain_value(item[names[sequence_column]])
         identifier = None if id_column is None else plain_value(item[names[id_column]])
     elif isinstance(item, Sequence) and len(item) == 2:
-        identifier, sequence = item[0], plain_value(item[1])
+        identifier, sequence = map(plain_value, item)
     if sequence is None or isinstance(sequence, str):
         return None if identifier is None else str(identifier), _as_sequence(sequence)
     raise ValueError(

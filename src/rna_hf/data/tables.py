@@ -44,8 +44,8 @@ def columns_in_memory(value: Any) -> Columns | None:
     names = getattr(value, "column_names", None) or getattr(value, "columns", None)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return None
-    if hasattr(value, "schema") and hasattr(value, "column"):  # pyarrow, where a name may stand twice
-        return Columns(names, value.column)
+    if not names or (hasattr(value, "schema") and hasattr(value, "column")):  # pyarrow, where a name may stand twice
+        return Columns(names, lambda place: value.column(place))
     if _is_column(value[names[0]]):  # polars, datasets
         return Columns(names, lambda place: value[names[place]])
     return columns_in_memory(_arrow_table(value)) if hasattr(value, "__arrow_c_stream__") else None
@@ -83,6 +83,8 @@ def find_sequence_columns(names: list[str], table: str) -> tuple[int, int | None
     lowered = [name.strip().lower() for name in names]
     if "sequence" not in lowered:
         shown = ", ".join(repr(name[:40]) for name in names[:20]) + (", ..." if len(names) > 20 else "")
+        if names and names[0].startswith("@"):
+            raise ValueError(f"{table} is no table: it begins as FASTQ does; name it .fastq")
         is_data = any(len(name) >= _MIN_LETTERS_OF_DATA and not set(name) - set("acgtun") for name in lowered)
         hint = "; is the line with the names of the columns missing?" if is_data else ""
         raise ValueError(f"{table} has no column 'sequence'; its columns are {shown or 'none at all'}{hint}")
