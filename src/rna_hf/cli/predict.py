@@ -16,8 +16,10 @@ from ..prediction.run import check_call, check_input, predict
 from ..tasks import TASKS, predictions
 
 INPUT_HELP = """INPUT that names an existing path, or looks like one (it has '/', '\\' or '.'), is a file; else it is a
-sequence. Without an `id` column, sequences of a table are called seq1, seq2, ...; a FASTA record's id is the first word
-of its header. Killed or interrupted, the same command goes on where it stopped and gives the same files."""
+sequence. A file is FASTA, FASTQ, a table with a column `sequence`, or text with one sequence a line. Without an `id`
+column, sequences of a table are called seq1, seq2, ...; a FASTA or FASTQ record's id is the first word of its header.
+Missing values (NA, nan, ...) and sequences that are N for more than half are refused. Killed or interrupted, the same
+command goes on where it stopped and gives the same files."""
 
 EXAMPLES = """examples:
   rna-hf predict reactivity GGGAACGACUCGAGUAGAGUCGAAAA -o demo
@@ -58,8 +60,8 @@ def make_parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="FASTA, CSV, TSV or parquet file with a 'sequence' column (text also gzipped), '-' for standard input, "
-        "or a sequence",
+        help="FASTA or FASTQ file, or CSV, TSV or parquet with a 'sequence' column (text also gzipped), '-' for "
+        "standard input, or a sequence",
     )
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder to write to; one holds one run")
     default = f"default: {task.default_checkpoint}" if task.default_checkpoint else "there is no default"

@@ -1,4 +1,4 @@
-"""Checks of RNA sequences: which letters can be read, and which records of a source can be used."""
+"""Checks of RNA sequences: what is none, which letters can be read, and which records of a source can be used."""
 
 import hashlib
 import re
@@ -10,9 +10,27 @@ import numpy as np
 
 from ..tokenization.alphabets import AMBIGUITY_CODES, ON_UNKNOWN
 from .sources import SequenceInput, SequenceRecord
+from .tables import MISSING
 
 # Letters that can be read as RNA: the four nucleotides, T for U, and the IUPAC ambiguity codes, in either case.
 READABLE_LETTERS = "ACGUT" + AMBIGUITY_CODES
+
+# With more unknown letters (none of A, C, G, U and T) than this part it is no RNA to any model: a word, a protein of
+# letters that are all IUPAC codes, an assembly's gap. Beyond a model's own `max_unknown_share` there is a warning.
+NO_RNA_SHARE = 0.5
+
+# In lower case. The letters of some are IUPAC codes: R writes a missing value as NA, str() writes one as nan or NaT.
+_MISSING_VALUES = {
+    *(MISSING.lower(), "na", "nan", "-nan", "+nan", "nat", "null", "none", "nil"),
+    *("n/a", "n.a.", "n.a", "na_character_"),
+    *("#n/a", "#n/a n/a", "#na", "#null!", "#name?", "#ref!", "#value!", "#div/0!"),
+    *("1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind", "missing", "undefined", "unknown", "empty"),
+    *("-", "--", ".", "?", "\\n"),
+}
+_LONGEST_MISSING_VALUE = max(map(len, _MISSING_VALUES))
+# RNA, tRNA, cDNAs: a name, of a column or a kind of molecule.
+_NAME_OF_A_KIND = re.compile(r"[a-z]{0,2}[rd]nas?", re.IGNORECASE)
+_PROTEIN_LETTERS = "EFILPQ"
 
 _READABLE = re.compile(f"[{READABLE_LETTERS}]+", re.IGNORECASE)
 _UNREADABLE = re.compile(f"[^{READABLE_LETTERS}]", re.IGNORECASE)
@@ -29,6 +47,8 @@ def find_problem(sequence: str) -> str | None:
     """
     if not sequence:
         return "empty sequence"
+    if (no_sequence := _explain_no_sequence(sequence)) is not None:
+        return no_sequence
     if _READABLE.fullmatch(sequence):
         return None
     match = _UNREADABLE.search(sequence)
@@ -39,7 +59,33 @@ def find_problem(sequence: str) -> str | None:
     if letter.isspace():
         return f"blank at position {position}"
     hint = "; remove the gaps" if letter in "-." else ""
+    if letter.upper() in _PROTEIN_LETTERS:
+        hint = f"; proteins have {letter.upper()}"
     return f"unknown letter {letter!r} at position {position} (A, C, G, U, T and the IUPAC codes are known{hint})"
+
+
+def is_missing(text: str) -> bool:
+    """Tell whether a text is how some program writes a missing value: nothing, NA, nan, None, NULL, #N/A, ..."""
+    return not text or (len(text) <= _LONGEST_MISSING_VALUE and text.lower() in _MISSING_VALUES)
+
+
+def _explain_no_sequence(text: str) -> str | None:
+    """Say what a text is that stands for something else than a sequence, whatever its letters; None for others."""
+    if is_missing(text):
+        return "missing value" if text == MISSING else f"{text!r} reads as a missing value"
+    if _NAME_OF_A_KIND.fullmatch(text):
+        return f"{text!r} reads as a word"
+    return None
+
+
+def explain_share(sequence: str) -> str | None:
+    """Say why a sequence of readable letters is no RNA: most of them are ambiguity codes. None if they are not."""
+    share = unknown_share(sequence)
+    if share <= NO_RNA_SHARE:
+        return None
+    return (
+        f"{share:.0%} of the letters are N or another code of unknown nucleotides; an RNA may have {NO_RNA_SHARE:.0%}"
+    )
 
 
 def check_sequence(sequence: str, where: str, on_unknown: str | None = None) -> str:
@@ -51,16 +97,17 @@ def check_sequence(sequence: str, where: str, on_unknown: str | None = None) -> 
         on_unknown: what to do with another letter: `error`, or `n` to read it as N; None where there is no choice.
 
     Raises:
-        ValueError: the sequence is empty or has another letter that is not to be read as N.
+        ValueError: the sequence is empty, stands for a missing value or has another letter that is not to be read as N.
     """
     if on_unknown is not None and on_unknown not in ON_UNKNOWN:
         raise ValueError(f"on_unknown={on_unknown!r} is not a choice; use one of {list(ON_UNKNOWN)}")
     problem = find_problem(sequence)
     if problem is None:
         return sequence
-    if on_unknown == "n" and sequence:
+    is_refused = not sequence or _explain_no_sequence(sequence) is not None
+    if on_unknown == "n" and not is_refused:
         return _UNREADABLE.sub("N", sequence)
-    remedy = ", or read it as N with on_unknown='n'" if on_unknown and sequence else ""
+    remedy = ", or read it as N with on_unknown='n'" if on_unknown and not is_refused else ""
     raise ValueError(f"{where}: {problem}; correct or drop the record{remedy}")
 
 
@@ -81,7 +128,7 @@ def explain_unknown(names: Sequence[str], count: int, limit: float) -> str:
     more = f" and {count - len(names):,} more" if count > len(names) else ""
     verb = "RNA has" if count == 1 else "RNAs have"
     return (
-        f"{count:,} {verb} more than {limit:.0%} unknown nucleotides (N), which the model reads as nothing; take "
+        f"{count:,} {verb} more than {limit:.0%} unknown nucleotides (N), of which the model learns nothing; take "
         f"predictions for them with care: {', '.join(names)}{more}"
     )
 
@@ -93,6 +140,7 @@ class InputSummary:
     Attributes:
         total: number of records.
         usable: number of records that can be predicted.
+        no_rna: number of records that hold something else than RNA, missing values not counted.
         longest: the longest usable record, its sequence's length (nucleotides) and id.
         num_longer: number of usable records with more nucleotides than `length_of_interest`.
         num_doubtful: number of usable records that `is_doubtful` finds.
@@ -102,11 +150,20 @@ class InputSummary:
 
     total: int = 0
     usable: int = 0
+    no_rna: int = 0
     longest: tuple[int, str] = (0, "")
     num_longer: int = 0
     num_doubtful: int = 0
     doubtful: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_mostly_unusable(self) -> bool:
+        """Whether leaving out the unusable records would leave less than the input is about.
+
+        Half an input that is no RNA is enough: names and sequences in turn are one.
+        """
+        return self.total > 0 and (self.usable * 2 < self.total or self.no_rna * 2 >= self.total)
 
 
 class SequenceChecker:
@@ -117,10 +174,17 @@ class SequenceChecker:
     Args:
         source: the input.
         explain_length: takes a length in nucleotides and returns why it cannot be predicted, or None.
+        part_read: returns the part of a sequence that a model reads, which may not be unknown for the most part.
     """
 
-    def __init__(self, source: SequenceInput, explain_length: Callable[[int], str | None] = lambda length: None):
+    def __init__(
+        self,
+        source: SequenceInput,
+        explain_length: Callable[[int], str | None] = lambda length: None,
+        part_read: Callable[[str], str] = lambda sequence: sequence,
+    ):
         self._source = source
+        self._part_read = part_read
         self._explain_length = explain_length
         self._repeated_hashes: frozenset[int] = frozenset()
 
@@ -165,6 +229,8 @@ class SequenceChecker:
                     if len(summary.doubtful) < max_shown:
                         summary.doubtful.append(record.id)
             else:
+                if not is_missing(record.sequence) and self._explain_no_rna(record.sequence) is not None:
+                    summary.no_rna += 1
                 if on_problem is not None:
                     on_problem(record, reason)
                 if len(summary.problems) < max_shown:
@@ -180,7 +246,10 @@ class SequenceChecker:
     def _find_problem(self, record: SequenceRecord) -> str | None:
         if not record.id:
             return "empty id"
-        return find_problem(record.sequence) or self._explain_length(len(record.sequence))
+        return self._explain_no_rna(record.sequence) or self._explain_length(len(record.sequence))
+
+    def _explain_no_rna(self, sequence: str) -> str | None:
+        return find_problem(sequence) or explain_share(self._part_read(sequence))
 
     def _judge(self) -> Iterator[tuple[SequenceRecord, str | None]]:
         first_seen: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Sources of RNA sequences: files, standard input and Python values, read one sequence at a time.
+"""Sources of RNA sequences: files, standard input, tables and other Python values, read one sequence at a time.
 
 Every source can be read as often as needed (prediction reads it twice: once to check, once to predict) and none keeps
 more than one sequence in memory. A problem of the whole input (an empty file, a broken gzip, a missing column)
@@ -14,10 +14,12 @@ import os
 import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .fastq import parse_fastq
+from .tables import MISSING, Columns, columns_in_memory, find_sequence_columns, plain_value
 from .text_files import check_file, is_gzip, open_text, read_rows
 
 LITERAL_ID = "sequence"
@@ -29,6 +31,8 @@ _KINDS = {
     ".fna": "fasta",
     ".ffn": "fasta",
     ".frn": "fasta",
+    ".fastq": "fastq",
+    ".fq": "fastq",
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
@@ -36,13 +40,19 @@ _KINDS = {
     ".pq": "parquet",
 }
 
+# First lines, in lower case, that are the header of a table of one column; the letters of some are those of sequences.
+_HEADERS = ("sequence", "sequences", "seq", "seqs", "rna", "rnas", "dna", "mrna", "trna", "cdna", "id", "name")
+# What the header of a SAM file begins with.
+_SAM_TAGS = ("@HD\t", "@SQ\t", "@RG\t", "@PG\t", "@CO\t")
+
 
 class SequenceRecord(NamedTuple):
     """One sequence as it was read.
 
     Attributes:
-        id: first word of the FASTA header, the table's `id`, or `seq<number>` (1-based) where there is none.
-        sequence: letters as given: case and T or U are kept, line breaks within a FASTA record are removed.
+        id: first word of the FASTA or FASTQ header, the table's `id`, or `seq<number>` (1-based) where there is none.
+        sequence: letters as given: case and T or U are kept, line breaks within a FASTA record are removed; `MISSING`
+            for a missing value.
         location: where it was found, for messages: `line 12` (1-based), `row 3` (1-based, without the header).
     """
 
@@ -96,25 +106,60 @@ class SequenceList(SequenceInput):
 
     def records(self) -> Iterator[SequenceRecord]:
         for number, item in enumerate(self._items, start=1):
-            identifier, sequence = _as_pair(item, number)
+            identifier, sequence = as_pair(item, number)
             yield SequenceRecord(identifier or self._literal_id or f"seq{number}", sequence, f"item {number}")
 
     def digest(self) -> str:
-        digest = hashlib.sha256()
-        for record in self.records():
-            digest.update(json.dumps([record.id, record.sequence]).encode())
-        return digest.hexdigest()
+        return _hash_records(self)
+
+
+class SequenceTable(SequenceInput):
+    """Sequences in the column `sequence` of a table in memory, with the ids of its column `id` if it has one.
+
+    Args:
+        columns: of the table.
+        name: what to call it in messages.
+    """
+
+    def __init__(self, columns: Columns, name: str):
+        self.name = name
+        self._columns = columns
+        self._sequence_column, self._id_column = find_sequence_columns(columns.names, name)
+
+    def records(self) -> Iterator[SequenceRecord]:
+        sequences, names = self._columns.read(self._sequence_column), self._columns.names
+        column = None if self._id_column is None else self._columns.read(self._id_column)
+        if isinstance(sequences, Sized) and isinstance(column, Sized) and len(sequences) != len(column):
+            counts = f"{len(sequences):,} and {len(column):,}"
+            raise ValueError(f"{self.name}: the columns 'sequence' and 'id' have {counts} values")
+        ids = None if column is None else iter(column)
+        for number, value in enumerate(sequences, start=1):
+            sequence = plain_value(value)
+            if sequence is not None and not isinstance(sequence, str):
+                raise ValueError(
+                    f"{self.name}: column {names[self._sequence_column]!r} must hold text; row {number} is "
+                    f"{sequence!r:.80}"
+                )
+            identifier: Any = f"seq{number}"
+            if ids is not None:
+                identifier = plain_value(next(ids, None))
+            yield SequenceRecord(
+                "" if identifier is None else str(identifier).strip(), _as_sequence(sequence), f"row {number}"
+            )
+
+    def digest(self) -> str:
+        return _hash_records(self)
 
 
 class SequenceFile(SequenceInput):
-    """Sequences in a FASTA, CSV, TSV or parquet file, the text formats also gzipped, or plain text with one a line.
+    """Sequences in a FASTA, FASTQ, CSV, TSV or parquet file, or in plain text with one a line; text may be gzipped.
 
     The kind follows from the file's name, or from its first line if the name does not tell.
 
     Args:
         path: the file.
         name: what to call it in messages; the path if omitted.
-        kind: `fasta`, `csv`, `tsv`, `parquet`, `lines` or `jsonl` (lines of `[id, sequence]`).
+        kind: `fasta`, `fastq`, `csv`, `tsv`, `parquet`, `lines` or `jsonl` (lines of `[id, sequence]`).
         is_temporary: remove the file on `close`; such an input cannot be resumed.
     """
 
@@ -124,7 +169,7 @@ class SequenceFile(SequenceInput):
             path,
             self.name,
             if_missing="an input with '/', '\\' or '.' in it is read as a file name; a sequence holds letters only",
-            if_folder="give a FASTA, CSV, TSV or parquet file",
+            if_folder="give a FASTA, FASTQ, CSV, TSV or parquet file",
         )
         self.is_resumable = not is_temporary
         self._is_temporary = is_temporary
@@ -145,7 +190,12 @@ class SequenceFile(SequenceInput):
         if kind == "parquet":
             yield from self._read_parquet()
             return
-        readers = {"fasta": self._read_fasta, "lines": self._read_lines, "jsonl": self._read_jsonl}
+        readers = {
+            "fasta": self._read_fasta,
+            "fastq": self._read_fastq,
+            "lines": self._read_lines,
+            "jsonl": self._read_jsonl,
+        }
         with self._open_text() as text:
             if kind in ("csv", "tsv"):
                 yield from self._read_table(text, "," if kind == "csv" else "\t")
@@ -168,9 +218,13 @@ class SequenceFile(SequenceInput):
             raise ValueError(f"{self.name} holds blank lines only")
         if first.startswith(">"):
             return "fasta"
+        if first.startswith(_SAM_TAGS):
+            raise ValueError(f"{self.name} is SAM; convert it to FASTA (samtools fasta)")
+        if first.startswith("@"):
+            return "fastq"
         if "\t" in first:
             return "tsv"
-        is_table = "," in first or first.strip('"').lower() == "sequence"
+        is_table = "," in first or first.strip('"').lower() in _HEADERS
         return "csv" if is_table else "lines"
 
     def _read_fasta(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
@@ -192,16 +246,26 @@ class SequenceFile(SequenceInput):
                 if header is None:
                     raise ValueError(
                         f"{self.name} is not FASTA: line {line_number} comes before the first header "
-                        "(a line that begins with '>')"
+                        f"(a line that begins with '>'){'; FASTQ is to be named .fastq' if line[0] == '@' else ''}"
                     )
                 parts.append(line)
         if header is not None:
             yield SequenceRecord(header, "".join(parts), location)
 
+    def _read_fastq(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
+        for identifier, sequence, line_number in parse_fastq(text, self.name):
+            yield SequenceRecord(identifier, sequence, f"line {line_number}")
+
     def _read_lines(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
         number = 0
         for line_number, line in enumerate(text, start=1):
             if line := line.strip():
+                if line[0] in ">@+":
+                    # Among its lines may be qualities, which no rule about letters tells from sequences.
+                    raise ValueError(
+                        f"{self.name} is neither FASTA nor FASTQ nor one sequence a line: line {line_number} begins "
+                        f"with {line[0]!r}, line 1 with no '>' or '@'; remove what comes before the first record"
+                    )
                 number += 1
                 yield SequenceRecord(f"seq{number}", line, f"line {line_number}")
 
@@ -215,7 +279,7 @@ class SequenceFile(SequenceInput):
         _, names = next(rows, (0, None))
         if names is None:
             raise ValueError(f"{self.name} is empty")
-        sequence_column, id_column = self._find_columns(names)
+        sequence_column, id_column = find_sequence_columns(names, self.name)
         for number, (line, row) in enumerate(((line, row) for line, row in rows if row), start=1):
             sequence = row[sequence_column].strip() if sequence_column < len(row) else ""
             identifier = f"seq{number}"
@@ -234,7 +298,7 @@ class SequenceFile(SequenceInput):
             raise ValueError(f"{self.name} is not a readable parquet file: {_one_line(error)}") from error
         with file:
             names = file.schema_arrow.names
-            sequence_column, id_column = self._find_columns(names)
+            sequence_column, id_column = find_sequence_columns(names, self.name)
             kind = file.schema_arrow.field(sequence_column).type
             if pa.types.is_dictionary(kind):
                 kind = kind.value_type
@@ -251,18 +315,9 @@ class SequenceFile(SequenceInput):
                         identifier = f"seq{number}"
                         if ids is not None:
                             identifier = "" if ids[index] is None else str(ids[index]).strip()
-                        yield SequenceRecord(identifier, (sequence or "").strip(), f"row {number}")
+                        yield SequenceRecord(identifier, _as_sequence(sequence), f"row {number}")
             except (pa.ArrowInvalid, OSError) as error:
                 raise ValueError(f"{self.name} is not a readable parquet file: {_one_line(error)}") from error
-
-    def _find_columns(self, names: list[str]) -> tuple[int, int | None]:
-        lowered = [name.strip().lower() for name in names]
-        if "sequence" not in lowered:
-            shown = ", ".join(repr(name[:40]) for name in names[:20]) + (", ..." if len(names) > 20 else "")
-            raise ValueError(f"{self.name} has no column 'sequence'; its columns are {shown}")
-        if lowered.count("sequence") > 1:
-            raise ValueError(f"{self.name} has {lowered.count('sequence')} columns 'sequence'; rename all but one")
-        return lowered.index("sequence"), lowered.index("id") if "id" in lowered else None
 
 
 def open_sequences(inputs: str | os.PathLike | Iterable[Any], stdin: io.BufferedIOBase | None = None) -> SequenceInput:
@@ -270,8 +325,9 @@ def open_sequences(inputs: str | os.PathLike | Iterable[Any], stdin: io.Buffered
 
     Args:
         inputs: a path (`os.PathLike`, or a string that names an existing path or looks like one: it holds `/`, `\\` or
-            `.`, or begins with `~`); `-` for standard input; another string, which is a sequence; or an iterable of
-            sequences, of pairs (id, sequence) or of mappings with `sequence` and perhaps `id`.
+            `.`, or begins with `~`); `-` for standard input; another string, which is a sequence; a table in memory
+            (`columns_in_memory`); or an iterable of sequences, of pairs (id, sequence) or of mappings with `sequence`
+            and perhaps `id`.
         stdin: what to read for `-`; the process's standard input if omitted.
 
     Returns:
@@ -292,11 +348,30 @@ def open_sequences(inputs: str | os.PathLike | Iterable[Any], stdin: io.Buffered
         if not inputs.strip():
             raise ValueError("the input is empty; give a file, '-' for standard input, or a sequence")
         return SequenceList([inputs.strip()], name="the given sequence (no file has this name)", literal_id=LITERAL_ID)
-    if isinstance(inputs, Mapping) or not isinstance(inputs, Iterable):
-        raise ValueError(f"inputs must be a path, a sequence or an iterable of sequences, got {type(inputs).__name__}")
+    return open_values(inputs) or _spool_iterable(inputs)
+
+
+def open_values(inputs: Any) -> SequenceInput | None:
+    """Open a table, a list or a column in memory; None for an iterable that perhaps can be read only once.
+
+    Raises:
+        ValueError: it is a table without a column `sequence`, or holds no sequences at all.
+    """
+    name = f"the {type(inputs).__name__}"
+    columns = columns_in_memory(inputs)
+    if columns is not None:
+        return SequenceTable(columns, name)
+    is_one = isinstance(inputs, (Mapping, bytes, bytearray)) or getattr(inputs, "ndim", 1) == 0
+    if is_one or not isinstance(inputs, Iterable):
+        raise ValueError(
+            "inputs must be a path, a sequence, a table with a column 'sequence' or an iterable of sequences, got "
+            f"{type(inputs).__name__}"
+        )
     if isinstance(inputs, Sequence):
         return SequenceList(inputs)
-    return _spool_iterable(inputs)
+    if hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"):
+        return SequenceList(inputs, name)  # type: ignore[arg-type]  # a column: of pandas, polars, Arrow or numpy
+    return None
 
 
 def is_path_like(text: str) -> bool:
@@ -304,17 +379,39 @@ def is_path_like(text: str) -> bool:
     return any(mark in text for mark in "/\\.") or text.startswith("~") or os.path.exists(text)
 
 
-def _as_pair(item: Any, number: int) -> tuple[str | None, str]:
-    if isinstance(item, str):
-        return None, item.strip()
+def as_pair(item: Any, number: int) -> tuple[str | None, str]:
+    """Return the id, if there is one, and the sequence of an item of an iterable; `MISSING` for a missing value.
+
+    Args:
+        item: a sequence, a pair (id, sequence) or a mapping with `sequence`.
+        number: of the item, from 1.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    item = plain_value(item)
+    if hasattr(item, "_asdict"):  # a named tuple, such as a row of pandas, whose order says nothing
+        item = item._asdict()
+    if item is None or isinstance(item, str):
+        return None, _as_sequence(item)
+    identifier: Any = None
+    sequence: Any = item
     if isinstance(item, Mapping):
-        if isinstance(item.get("sequence"), str):
-            return None if item.get("id") is None else str(item["id"]), item["sequence"].strip()
-    elif isinstance(item, Sequence) and len(item) == 2 and isinstance(item[1], str):
-        return str(item[0]), item[1].strip()
+        names = list(item)
+        sequence_column, id_column = find_sequence_columns(list(map(str, names)), f"item {number}")
+        sequence = plain_value(item[names[sequence_column]])
+        identifier = None if id_column is None else plain_value(item[names[id_column]])
+    elif isinstance(item, Sequence) and len(item) == 2:
+        identifier, sequence = map(plain_value, item)
+    if sequence is None or isinstance(sequence, str):
+        return None if identifier is None else str(identifier), _as_sequence(sequence)
     raise ValueError(
         f"item {number} must be a sequence, a pair (id, sequence) or a mapping with 'sequence', got {item!r:.80}"
     )
+
+
+def _as_sequence(value: str | None) -> str:
+    return MISSING if value is None else value.strip()
 
 
 def _open_file(path: str) -> SequenceInput:
@@ -343,7 +440,7 @@ def _spool_iterable(items: Iterable[Any]) -> SequenceInput:
     with tempfile.NamedTemporaryFile("w", prefix="rna-hf-input-", delete=False, encoding="utf-8") as spool:
         try:
             for number, item in enumerate(items, start=1):
-                identifier, sequence = _as_pair(item, number)
+                identifier, sequence = as_pair(item, number)
                 spool.write(json.dumps([identifier or f"seq{number}", sequence]) + "\n")
         except BaseException:
             os.unlink(spool.name)
@@ -351,7 +448,14 @@ def _spool_iterable(items: Iterable[Any]) -> SequenceInput:
     if os.path.getsize(spool.name) == 0:
         os.unlink(spool.name)
         raise ValueError("the iterable holds no sequence")
-    return SequenceFile(spool.name, name="the iterable of sequences", kind="jsonl", is_temporary=True)
+    return SequenceFile(spool.name, name=f"the {type(items).__name__}", kind="jsonl", is_temporary=True)
+
+
+def _hash_records(source: SequenceInput) -> str:
+    digest = hashlib.sha256()
+    for record in source.records():
+        digest.update(json.dumps([record.id, record.sequence]).encode())
+    return digest.hexdigest()
 
 
 def _one_line(error: BaseException) -> str:

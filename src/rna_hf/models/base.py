@@ -48,8 +48,11 @@ class RnaConfig(LoaderFileMixin, PreTrainedConfig):
 
     @property
     def max_unknown_share(self) -> float:
-        """Part of a sequence, 0 to 1, that may be unknown nucleotides (N) without a warning."""
-        return 1.0
+        """Part of a sequence, 0 to 1, that may be unknown nucleotides (N) without a warning.
+
+        What is unknown for the most part is not predicted at all (`rna_hf.data.checks.NO_RNA_SHARE`).
+        """
+        return 0.1
 
     @property
     def state_size(self) -> int:

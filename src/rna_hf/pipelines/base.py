@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from torch.utils.data import Dataset, IterableDataset
 from transformers import Pipeline
 
 from ..checkpoints import CHECKPOINTS, find_bundled
+from ..data.checks import explain_share, explain_unknown, find_problem, is_missing, unknown_share
+from ..data.sources import as_pair, open_values
+from ..data.tables import plain_value
 from ..options import option_names
 from ..prediction.predictor import Predictor
 from ..tasks import Prediction, Task
 
+_MAX_NAMED = 3
+
+
+class _Checked(str):
+    """A sequence whose place among the inputs was known when it was checked."""
+
+
+class _CheckedDataset(Dataset):
+    """A data set of torch, its items checked as they are read."""
+
+    def __init__(self, check: Any, items: Any):
+        self._check = check
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> _Checked:
+        return self._check(self._items[index], index + 1)
+
 
 class RnaPipeline(Pipeline):
-    """Predicts for one sequence or a list of them what `rna_hf.predict` predicts.
+    """Predicts for one sequence or many what `rna_hf.predict` predicts.
+
+    Takes a sequence; a list, an array or a column of them (pandas, polars, Arrow, `datasets`); a table in memory with a
+    column `sequence`; or, read as they come, a generator or a data set of torch such as transformers' `KeyDataset`.
 
     Returns for each sequence a dict with `sequence` (as given), what the task's `Prediction.describe` says, and `unit`.
     Opened without a model it uses the task's default checkpoint, offline, if there is one. Options of a call are those
@@ -73,19 +102,94 @@ class RnaPipeline(Pipeline):
         prediction = self.prediction.with_options(**options).for_checkpoint(config, self.tokenizer)
         return Predictor(prediction, self.model, self.tokenizer, name=self.rna_task.pipeline_name)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Predict for one sequence or many; see the class.
+
+        Raises:
+            ValueError: an input is no RNA, or an option is unknown. What is in memory is checked before anything is
+                predicted.
+        """
+        if isinstance(inputs, str):
+            return super().__call__(inputs, *args, **kwargs)
+        options = (
+            self._preprocess_params
+            | self._sanitize_parameters(
+                **{name: value for name, value in kwargs.items() if name not in ("batch_size", "num_workers")}
+            )[0]
+        )
+        return super().__call__(self._check_many(inputs, options), *args, **kwargs)
+
+    def _check_many(self, inputs: Any, options: dict[str, Any]) -> Any:
+        def check_item(item: Any, number: int) -> _Checked:
+            try:
+                sequence = as_pair(item, number)[1]
+            except ValueError as error:
+                raise self._explain_input(error) from None
+            if self._is_doubtful(self._check(sequence, f"item {number}", options), options):
+                self._warn_of_doubtful([f"item {number}"], 1)
+            return _Checked(sequence)
+
+        if isinstance(inputs, Dataset) and not isinstance(inputs, IterableDataset) and hasattr(inputs, "__len__"):
+            return _CheckedDataset(check_item, inputs)
+        try:
+            source = open_values(inputs)
+            records = None if source is None else list(source.records())
+        except ValueError as error:
+            raise self._explain_input(error) from None
+        if source is None or records is None:
+            return _generate(check_item, inputs)
+        if not records:
+            raise ValueError(f"{source.name} holds no sequence")
+        checked = [self._check(record.sequence, f"{source.name}, {record.location}", options) for record in records]
+        doubtful = [
+            record.location for record, sequence in zip(records, checked) if self._is_doubtful(sequence, options)
+        ]
+        if doubtful:
+            self._warn_of_doubtful(doubtful[:_MAX_NAMED], len(doubtful))
+        return checked
+
+    def _explain_input(self, error: ValueError) -> ValueError:
+        return ValueError(
+            f"{self.rna_task.pipeline_name} takes a sequence, sequences in a list or column, or a table with a column "
+            f"'sequence': {error}. Other columns: list(table[column]), or KeyDataset(data, column) of transformers"
+        )
+
+    def _check(self, sequence: str, where: str, options: dict[str, Any]) -> _Checked:
+        """Return a sequence that can be predicted."""
+        sequence = sequence.strip()
+        if not sequence:
+            raise ValueError(f"{where} is empty; give at least one nucleotide")
+        predictor = self._predictor(options)
+        # A tokenizer may have been told to read other letters as N.
+        reads_others = getattr(self.tokenizer, "on_unknown", "error") == "n" and not is_missing(sequence)
+        problem = (
+            (None if reads_others else find_problem(sequence))
+            or explain_share(predictor.prediction.part_read(sequence))
+            or predictor.prediction.explain_length(len(sequence), predictor.config)
+        )
+        if problem is not None:
+            raise ValueError(f"{where} cannot be predicted: {problem}")
+        return _Checked(sequence)
+
+    def _is_doubtful(self, sequence: str, options: dict[str, Any]) -> bool:
+        predictor = self._predictor(options)
+        return unknown_share(predictor.prediction.part_read(sequence)) > predictor.config.max_unknown_share
+
+    def _warn_of_doubtful(self, names: list[str], count: int) -> None:
+        warnings.warn(explain_unknown(names, count, self.model.config.max_unknown_share), stacklevel=4)
+
     def preprocess(self, input_: str, **options: Any) -> dict[str, Any]:
         """Check a sequence."""
-        if not isinstance(input_, str):
-            name = self.rna_task.pipeline_name
-            raise ValueError(f"{name} takes a sequence or a list of sequences, got {type(input_).__name__}")
-        sequence = input_.strip()
-        if not sequence:
-            raise ValueError("the sequence is empty; give at least one nucleotide")
-        predictor = self._predictor(options)
-        problem = predictor.prediction.explain_length(len(sequence), predictor.config)
-        if problem is not None:
-            raise ValueError(f"the sequence cannot be predicted: {problem}")
-        return {"sequence": sequence}
+        if isinstance(input_, _Checked):
+            return {"sequence": str(input_)}
+        value = plain_value(input_)
+        if not isinstance(value, str):
+            error = ValueError("missing value" if value is None else f"got {type(input_).__name__}")
+            raise self._explain_input(error)
+        sequence = self._check(value, "the sequence", options)
+        if self._is_doubtful(sequence, options):
+            self._warn_of_doubtful(["the sequence"], 1)
+        return {"sequence": str(sequence)}
 
     def _forward(self, input_tensors: dict[str, Any], **options: Any) -> Any:
         given = input_tensors["sequence"]
@@ -105,3 +209,9 @@ class RnaPipeline(Pipeline):
         """Save model and tokenizer. Unlike transformers' own, this copies no code: the package brings it."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.tokenizer.save_pretrained(save_directory)
+
+
+def _generate(check: Any, items: Any) -> Iterator[_Checked]:
+    # transformers takes generators only for what is read as it comes.
+    for number, item in enumerate(items, start=1):
+        yield check(item, number)

@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 # A sequence this many times longer than anything trained on gets a warning.
 _LENGTH_FACTOR = 2
+# Said instead of an advice to leave out what is unusable.
+_DOUBT = "is this the right input, and is it RNA?"
 
 
 @dataclass
@@ -240,12 +242,19 @@ class Run:
 
         trained = self.config.training_max_length
         limit = None if trained is None else _LENGTH_FACTOR * trained
-        checker = SequenceChecker(source, explain_length)
+        checker = SequenceChecker(source, explain_length, self.prediction.part_read)
         summary = checker.check(limit, on_problem, is_doubtful)
         if summary.usable == 0:
             raise ValueError(_list_problems(source, summary) + " (nothing is left to predict)")
         if summary.usable < summary.total and not self.options.skip_invalid:
-            raise ValueError(_list_problems(source, summary) + " (--skip-invalid predicts the others)")
+            advice = _DOUBT if summary.is_mostly_unusable else "--skip-invalid predicts the others"
+            raise ValueError(f"{_list_problems(source, summary)} ({advice})")
+        if summary.is_mostly_unusable:
+            warnings.warn(
+                f"{source.name}: {summary.total - summary.usable:,} of {_count(summary.total, 'sequence')} cannot be "
+                f"used and are skipped: {_DOUBT}",
+                stacklevel=4,
+            )
 
         length, identifier = summary.longest
         length = self.prediction.read_length(length, self.config)

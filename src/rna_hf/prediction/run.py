@@ -74,10 +74,14 @@ def predict(
       `<id>_<sample>.cif`, with `pdb` also `.pdb`, and `<id>.html`, a page with all samples of an RNA.
 
     Args:
-        inputs: a FASTA, CSV, TSV or parquet file (text also gzipped), `-` for standard input, a sequence, or an
-            iterable of sequences, of pairs (id, sequence) or of mappings with `sequence` and perhaps `id`. A table
-            needs a column `sequence`; its `id` column is used if there is one, else ids are `seq1`, `seq2`, ...; a
-            FASTA record's id is the first word of its header.
+        inputs: a FASTA, FASTQ, CSV, TSV or parquet file (text also gzipped), `-` for standard input, a sequence, a
+            table in memory (a data frame of pandas or polars, an Arrow table, a `datasets.Dataset`, a dict of columns),
+            or an iterable of sequences, such as a column, of pairs (id, sequence) or of mappings with `sequence` and
+            perhaps `id`. A table needs a column `sequence`; its `id` column is used if there is one, else ids are
+            `seq1`, `seq2`, ...; a FASTA or FASTQ record's id is the first word of its header. Refused, or left out
+            with `skip_invalid`: missing values, also as text (NA, nan, None, NULL, #N/A, ...), and sequences of which
+            more than half is N or another code of unknown nucleotides. More than `config.max_unknown_share` of them
+            (0.1, for localisation 0.01) brings a warning.
         output: folder to write to; None returns the rows.
         task: a key of `rna_hf.tasks.TASKS` whose task is predicted.
         model: a checkpoint's folder, the name of a bundled one, or an id on the Hub; the task's default one if None.
