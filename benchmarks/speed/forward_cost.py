@@ -1,21 +1,20 @@
 """What the configurations state about memory (`RnaConfig.forward_cost`) beside what a forward pass takes.
 
-Each model class of the registry is measured at three lengths, in a process of its own for each, one sequence without
-gradients on a CPU: the most memory that the process held in the pass, less what it held before. Linux only. Run it from
-a checkout: python -m benchmarks.speed.forward_cost [--architecture NAME] [--output FILE.json]
+Each model class of the registry is measured at three lengths, in a forked process of its own for each, one sequence
+without gradients on one CPU thread: the most memory that the process held in the pass, less what it held before. Linux
+only. Run it from a checkout: python -m benchmarks.speed.forward_cost [--architecture NAME] [--output FILE.json]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common.places import RESULTS
-from benchmarks.common.processes import run_module
 from benchmarks.common.reporting import table_lines, write_report
 
 OUTPUT = RESULTS / "forward_cost.json"
@@ -102,39 +101,33 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=3, help="of which the median counts")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--output", type=Path, help=f"JSON file to write, and a table beside it, such as {OUTPUT.name}")
-    parser.add_argument("--inside", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
-    if arguments.inside:
-        print(json.dumps(measure_inside(**json.loads(arguments.inside))))
-        return 0
+
+    import torch
 
     from rna_hf.models.registry import ARCHITECTURES
 
+    torch.set_num_threads(1)
     rows = []
     for name in arguments.architecture or sorted(CASES):
-        kinds = arguments.kind or ["Model", *(f"For{head}" for head in ARCHITECTURES[name].heads)]
-        for title, fields, lengths in CASES[name]:
-            for kind in kinds:
-                for variant, extra in _variants(kind):
-                    for length in lengths:
-                        case = {
-                            "architecture": name,
-                            "kind": kind,
-                            "fields": {**fields, **extra},
-                            "length": length,
-                            "dtype": arguments.dtype,
-                        }
-                        runs = [
-                            run_module("benchmarks.speed.forward_cost", "--inside", json.dumps(case), threads=1)
-                            for _ in range(arguments.runs)
-                        ]
-                        measured = statistics.median(run["measured"] for run in runs)
-                        row = {"architecture": name, "class": ARCHITECTURES[name].prefix + kind + variant}
-                        row |= {"sizes": title, "length": length, "dtype": arguments.dtype}
-                        row |= {"stated_mb": runs[0]["stated"] / 1e6, "measured_mb": measured / 1e6}
-                        row["ratio"] = row["stated_mb"] / row["measured_mb"]
-                        rows.append({key: round(v, 2) if isinstance(v, float) else v for key, v in row.items()})
-                        print(rows[-1], file=sys.stderr, flush=True)
+        entry = ARCHITECTURES[name]
+        kinds = arguments.kind or ["Model", *(f"For{head}" for head in entry.heads)]
+        for kind in kinds:
+            entry.find_class(kind)  # imported once, before the forks
+        cases = [
+            (sizes, kind, variant, {**fields, **extra}, length)
+            for sizes, fields, lengths in CASES[name]
+            for kind in kinds
+            for variant, extra in _variants(kind)
+            for length in lengths
+        ]
+        for sizes, kind, variant, fields, length in cases:
+            runs = [_fork(name, kind, fields, length, arguments.dtype) for _ in range(arguments.runs)]
+            stated, measured = (statistics.median(run[what] for run in runs) for what in ("stated", "measured"))
+            row = {"class": entry.prefix + kind + variant, "sizes": sizes, "length": length, "dtype": arguments.dtype}
+            row |= {"stated_mb": round(stated / 1e6, 1), "measured_mb": round(measured / 1e6, 1)}
+            rows.append(row | {"ratio": round(stated / measured, 2)})
+            print(rows[-1], file=sys.stderr, flush=True)
     columns = ["sizes", "nt", "stated, MB", "measured, MB", "ratio"]
     cells = [
         [
@@ -152,6 +145,12 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print(table)
     return int(any(not 1 / 1.3 <= row["ratio"] <= 1.3 for row in rows))
+
+
+def _fork(*arguments: Any) -> dict[str, int]:
+    """Measure in a process that has imported everything and run nothing."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(measure_inside, arguments)
 
 
 def _variants(kind: str) -> list[tuple[str, dict[str, Any]]]:
