@@ -30,9 +30,8 @@ def is_plain(module: nn.Module, states: Tensor, kinds: tuple[type, ...], has_bia
         has_bias: whether the fast path adds the biases of layers; they have to have one, or else none.
     """
     dtype, device = states.dtype, states.device
-    if type(states) not in _TENSORS or device.type == "meta" or _is_transformed():
+    if type(states) not in _TENSORS or states.is_meta or _is_transformed():
         return False
-    mixed = is_autocast_on(device)
     parts = [module]
     for part in parts:  # grows as it goes
         kind, own = type(part), part.__dict__
@@ -49,7 +48,7 @@ def is_plain(module: nn.Module, states: Tensor, kinds: tuple[type, ...], has_bia
                 (has_bias or name != "bias")
                 and type(weight) in _TENSORS
                 and weight.device == device
-                and (weight.dtype == dtype or mixed)
+                and (weight.dtype == dtype or is_autocast_on(device))
                 and weight.layout is torch.strided
             ):
                 return False
