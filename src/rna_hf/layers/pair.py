@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .attention import cancel_mixed_logits, eager_attention_forward, mask_padded_keys
+from .plain import floating_dtype, is_autocast_on
 
 # Values of the biases that a triangle attention holds at a time in inference.
 ATTENTION_VALUES = 1 << 24
@@ -42,14 +43,21 @@ class RelativePosition(nn.Module):
         self.max_offset = max_offset
         self.linear = nn.Linear(2 * max_offset + 1, pair_hidden_size)
 
-    def forward(self, length: int) -> Tensor:
-        """Return (1, L, L, C) for a sequence of `length` nucleotides."""
-        weight = self.linear.weight
-        position = torch.arange(length, device=weight.device)
-        bins = (position[:, None] - position[None, :]).clamp(-self.max_offset, self.max_offset) + self.max_offset
-        one_hot = torch.eye(2 * self.max_offset + 1, device=weight.device, dtype=weight.dtype)
+    def forward(self, length: int, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """Return (1, L, L, C) for a sequence of `length` nucleotides.
+
+        Args:
+            length: L.
+            device: of the result; the weight's, if omitted.
+            dtype: of the result where the linear layer has no parameter of its own, as after quantisation.
+        """
+        device = device or self.linear.weight.device
         # Autocast would make the state start in its type; all later sums keep the type of the weights.
-        return nn.functional.embedding(bins, self.linear(one_hot).to(weight.dtype))[None]
+        dtype = floating_dtype(self.linear, dtype or torch.get_default_dtype())
+        position = torch.arange(length, device=device)
+        bins = (position[:, None] - position[None, :]).clamp(-self.max_offset, self.max_offset) + self.max_offset
+        one_hot = torch.eye(2 * self.max_offset + 1, device=device, dtype=dtype)
+        return nn.functional.embedding(bins, self.linear(one_hot).to(device, dtype))[None]
 
 
 class OuterProductMean(nn.Module):
@@ -67,33 +75,30 @@ class OuterProductMean(nn.Module):
         self.weight = nn.Parameter(torch.empty(pair_hidden_size, projection_size * projection_size))
         self.bias = nn.Parameter(torch.empty(pair_hidden_size))
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """Map (B, L, H) to (B, L, L, C)."""
-        batch, length, _ = hidden_states.shape
-        return self.add_to(
-            hidden_states.new_zeros(1).expand(batch, length, length, self.weight.shape[0]), hidden_states
-        )
-
-    def add_to(self, pair_states: Tensor, hidden_states: Tensor, in_place: bool = False) -> Tensor:
-        """Return the pair state (B, L, L, C) plus the outer product of the sequence state (B, L, H).
+    def forward(self, hidden_states: Tensor, pair_states: Tensor | None = None, in_place: bool = False) -> Tensor:
+        """Return the outer product of the sequence state, added to the pair state where there is one: (B, L, L, C).
 
         Args:
-            pair_states: (B, L, L, C).
             hidden_states: (B, L, H).
+            pair_states: (B, L, L, C).
             in_place: write the result over `pair_states`; without gradients only.
         """
         batch, length, _ = hidden_states.shape
-        pair_size, projection_size = self.weight.shape[0], self.down_proj.out_features
+        # Read once: a reparametrised weight is computed each time.
+        weight, bias = self.weight, self.bias
         z = self.down_proj(hidden_states)
+        pair_size, projection_size = weight.shape[0], z.shape[-1]
+        if pair_states is None:
+            pair_states, in_place = hidden_states.new_zeros(1).expand(batch, length, length, pair_size), False
         # weight_by_c[c, p * D + d]: the slow index c of the weight belongs to j, the fast index d to i.
-        weight_by_c = self.weight.view(pair_size, projection_size, projection_size).transpose(0, 1)
+        weight_by_c = weight.view(pair_size, projection_size, projection_size).transpose(0, 1)
         of_j = torch.matmul(z, weight_by_c.reshape(projection_size, pair_size * projection_size))
         of_j = of_j.view(batch, length * pair_size, projection_size)
         # The bias rides along as one more column of the product, so that the pair state is read and written once.
         z = nn.functional.pad(z, (0, 1), value=1.0)
-        bias = self.bias.to(of_j.dtype).repeat(length)[None, :, None].expand(batch, -1, -1)
-        of_j = torch.cat([of_j, bias], dim=-1).transpose(1, 2)
-        if torch.is_autocast_enabled(z.device.type):
+        column = bias.to(of_j.dtype).repeat(length)[None, :, None].expand(batch, -1, -1)
+        of_j = torch.cat([of_j, column], dim=-1).transpose(1, 2)
+        if is_autocast_on(z.device):
             # A sum inside of the product would be rounded to the product's type.
             return pair_states + torch.bmm(z, of_j).view(pair_states.shape)
         pair_states = pair_states.reshape(batch, length, length * pair_size)

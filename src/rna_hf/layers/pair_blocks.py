@@ -23,11 +23,12 @@ from torch.nn.functional import layer_norm
 
 from ..allocator import keep_freed_buffers
 from .pair import PairTransition, TriangleProjection, TriangleUpdate
+from .plain import is_plain
 from .products import gate, gate_by_product, matmul, product, uses_onednn
 
 # Bytes of a block's widest intermediate: what a processor's cache holds, but enough to outweigh the calls.
 _BLOCK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
-# Layers whose weights say all that they do.
+# Layers that the steps in blocks know.
 _PLAIN_LAYERS = (nn.Linear, nn.LayerNorm, TriangleProjection, TriangleUpdate, PairTransition)
 # Bytes of a pair state up to which training keeps intermediates rather than compute them again.
 _KEPT_BYTES = 12 << 20
@@ -492,7 +493,7 @@ def triangle_update(
         workspace: of a pass without gradients; the result is then written over `pair_states`.
         kernels: see `kernels_for`; a step that is called as a module or without blocks takes none.
     """
-    if not _runs_in_blocks(module, block_size):
+    if not _runs_in_blocks(block_size) or not is_plain(module, pair_states, _PLAIN_LAYERS):
         update = module(pair_states, scale)
         return pair_states + (update if dropout is None else update * dropout)
     weights = [
@@ -622,7 +623,7 @@ def pair_transition(
         workspace: of a pass without gradients; the result is then written over `pair_states`.
         kernels: see `kernels_for`; a step that is called as a module or without blocks takes none.
     """
-    if not _runs_in_blocks(module, block_size):
+    if not _runs_in_blocks(block_size) or not is_plain(module, pair_states, _PLAIN_LAYERS):
         return pair_states + module(pair_states)
     weights = [
         weight for layer in (module.norm, module.up_proj, module.down_proj) for weight in (layer.weight, layer.bias)
@@ -652,7 +653,11 @@ def pair_bias(
         block_size: pairs per block; chosen from the sizes if None, 0 for plain PyTorch without blocks.
         kernels: see `kernels_for`; a step that is called as a module or without blocks takes none.
     """
-    if not (_runs_in_blocks(norm, block_size) and _runs_in_blocks(projection, block_size)):
+    if not (
+        _runs_in_blocks(block_size)
+        and is_plain(norm, pair_states, _PLAIN_LAYERS)
+        and is_plain(projection, pair_states, _PLAIN_LAYERS, has_bias=False)
+    ):
         return projection(norm(pair_states)).permute(0, 3, 1, 2)
     module_of_kernels = kernels_for(pair_states, kernels, projection.out_features)
     if module_of_kernels is None and _is_kept_whole(pair_states, block_size):
@@ -668,14 +673,6 @@ def _is_kept_whole(pair_states: Tensor, block_size: int | None) -> bool:
     return block_size is None and torch.is_grad_enabled() and pair_states.nbytes <= _KEPT_BYTES
 
 
-def _runs_in_blocks(module: nn.Module, block_size: int | None) -> bool:
-    """Tell whether a module's weights say all that it does, and nothing else needs to see its parts run.
-
-    Adapters and quantisation put other layers in the place of linear ones, hooks want each module called, and the
-    compiler makes its own blocks.
-    """
-    if block_size == 0 or torch.compiler.is_compiling():
-        return False
-    parts = list(module.modules())
-    replaced = any(type(part) not in _PLAIN_LAYERS for part in parts)
-    return not replaced and not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+def _runs_in_blocks(block_size: int | None) -> bool:
+    """Tell whether blocks are wanted; the compiler makes its own."""
+    return block_size != 0 and not torch.compiler.is_compiling()

@@ -21,6 +21,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
 from transformers.utils.generic import can_return_tuple
 
+from ..layers.plain import is_watched
 from ..losses import (
     ignore_padding,
     masked_bce,
@@ -90,9 +91,14 @@ class Head(_Base):
     ) -> Any:
         """Run the base model and return its output.
 
-        Nothing is kept for a backward pass where all weights of the base model are frozen.
+        Nothing is kept for a backward pass where all weights of the base model are frozen, and no hook can bring in
+        something that is not.
         """
-        has_gradient = inputs_embeds is not None or any(weight.requires_grad for weight in self.model.parameters())
+        has_gradient = (
+            inputs_embeds is not None
+            or any(weight.requires_grad for weight in self.model.parameters())
+            or is_watched(self.model)
+        )
         with torch.set_grad_enabled(torch.is_grad_enabled() and has_gradient):
             return self.model(
                 input_ids=input_ids,

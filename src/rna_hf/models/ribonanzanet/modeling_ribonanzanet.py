@@ -29,6 +29,7 @@ from ...layers.pair import (
     shared_axis_dropout,
 )
 from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
+from ...layers.plain import is_hooked, is_watched
 from ...outputs import PairTrackModelOutput
 from ..coordinate_heads import Correction, TertiaryStructureHead
 from ..heads import (
@@ -88,9 +89,13 @@ def zero_gradient_anchor(module: nn.Module) -> Tensor | float:
     """Return a zero that depends on every trainable parameter of a module without running it.
 
     Added to a state in training, it gives the unused parameters a gradient of 0 rather than None, as the original
-    has it and as distributed training needs.
+    has it and as distributed training needs. Parameters that are elsewhere until their module is called, on the meta
+    device, have no part in it.
     """
-    return sum((0 * parameter.flatten()[0] for parameter in module.parameters() if parameter.requires_grad), 0.0)
+    trainable = (part for part in module.parameters() if part.requires_grad and part.device.type != "meta")
+    # Of a tensor that several processes share, its own part is enough.
+    local = (part.to_local() if hasattr(part, "to_local") else part for part in trainable)
+    return sum((0 * part.flatten()[:1].sum() for part in local), 0.0)
 
 
 class RibonanzaNetAttention(nn.Module):
@@ -124,7 +129,8 @@ class RibonanzaNetAttention(nn.Module):
             pair_bias: (B, heads, L, L), added to the logits.
             padding: what to do about padding.
         """
-        shape = (*hidden_states.shape[:-1], self.num_heads, self.head_dim)
+        # Tensor parallelism leaves each process some of the heads.
+        shape = (*hidden_states.shape[:-1], -1, self.head_dim)
         query = self.q_proj(hidden_states).view(shape).transpose(1, 2)
         key = self.k_proj(hidden_states).view(shape).transpose(1, 2)
         value = self.v_proj(hidden_states).view(shape).transpose(1, 2)
@@ -143,7 +149,7 @@ class RibonanzaNetAttention(nn.Module):
             dropout=self.config.attention_dropout if self.training else 0.0,
             **kwargs,
         )
-        attended = self.out_proj(attended.reshape(hidden_states.shape))
+        attended = self.out_proj(attended.flatten(2))
         return self.norm(hidden_states + self.dropout(attended)), weights
 
 
@@ -178,7 +184,7 @@ class RibonanzaNetPairUpdate(nn.Module):
         """
         size, kernels = self.config.pair_block_size, self.config.pair_kernels
         scale = padding.pair_scale
-        pair_states = self.outer_product.add_to(pair_states, hidden_states, in_place=workspace is not None)
+        pair_states = self.outer_product(hidden_states, pair_states, in_place=workspace is not None)
         pair_states = triangle_update(
             self.triangle_outgoing, pair_states, scale, self._dropout(pair_states, axis=1), size, workspace, kernels
         )
@@ -241,8 +247,8 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
 
         With a `workspace`, the pair state that came in is written over.
 
-        The last layer's pair state feeds nothing but those who ask for it: without `output_pair_states` that layer
-        hands on the pair state as it came in.
+        The last layer's pair state feeds nothing but those who ask for it: without `output_pair_states`, or a hook on
+        the pair update or in it, that layer hands on the pair state as it came in.
         """
         scale = padding.first_scale if self.layer_idx == 0 else padding.later_scale
         if scale is not None:
@@ -263,7 +269,7 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
         inner = self.dropout(nn.functional.gelu(self.up_proj(hidden_states)))
         hidden_states = self.feed_forward_norm(hidden_states + self.dropout(self.down_proj(inner)))
 
-        if output_pair_states or not self.is_last:
+        if output_pair_states or not self.is_last or is_hooked(self.pair_update):
             pair_states = self.pair_update(hidden_states, pair_states, padding, workspace)
         if self.is_last and self.training:
             # Also where the pair state was asked for: no loss needs to use it.
@@ -377,10 +383,13 @@ class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
             output_pair_states = getattr(self.config, "output_pair_states", False)
 
         padding = RibonanzaNetPadding.from_mask(self.config, attention_mask, hidden_states.dtype)
-        pair_states = self.relative_position(length).expand(batch, -1, -1, -1)
-        pair_states = self.outer_product.add_to(pair_states, hidden_states)
+        pair_states = self.relative_position(length, hidden_states.device, hidden_states.dtype)
+        pair_states = pair_states.expand(batch, -1, -1, -1)
+        pair_states = self.outer_product(hidden_states, pair_states)
         all_pair_states: tuple[Tensor, ...] = (pair_states,)
-        workspace = None if output_pair_states or torch.is_grad_enabled() else Workspace()
+        # Nothing is written over that a hook may have kept.
+        keeps_states = output_pair_states or torch.is_grad_enabled() or is_watched(self)
+        workspace = None if keeps_states else Workspace()
         for layer in self.layers:
             hidden_states, pair_states = layer(
                 hidden_states, pair_states, padding, output_pair_states or output_last_pair_state, workspace, **kwargs

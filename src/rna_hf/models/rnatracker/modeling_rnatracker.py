@@ -16,6 +16,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
 from transformers.utils.generic import can_return_tuple
 
+from ...layers.plain import floating_dtype, is_plain
 from ...outputs import PooledModelOutput
 from ..base import UnknownNucleotidesWarning
 from ..heads import LocalisationHead, SequenceClassificationHead
@@ -208,7 +209,8 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
             channels = input_ids[:, None] == ids[:, None]
         else:
             channels = inputs_embeds.transpose(1, 2)  # type: ignore[union-attr]  # not None, as checked above
-        channels = channels.to(self.dtype)
+        # Not the model's own `dtype`: a quantised model may have no parameter left, an adapter one of its own.
+        channels = channels.to(floating_dtype(self.blocks, torch.get_default_dtype()))
         shape = (len(channels), channels.shape[2])
         if 0 in shape:
             raise ValueError(f"the inputs are empty, of shape {shape}: at least one nucleotide is needed")
@@ -217,7 +219,7 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
                 f"attention_mask has shape {tuple(attention_mask.shape)}: {shape} is needed, "
                 "one entry for each input position"
             )
-        if input_ids is not None and not self.training:
+        if input_ids is not None and not self.training and input_ids.device.type != "meta":
             _warn_about_unknown(input_ids, attention_mask, self.config)
         lengths = [shape[1]] * shape[0]
         if attention_mask is not None and self.config.mask_padding:
@@ -254,14 +256,24 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
         places = torch.arange(hidden_states.shape[1], device=positions.device)
         # Back to front: applied twice, it changes nothing.
         reverse = torch.where(places < positions, positions - 1 - places, places)[..., None]
-        both = torch.cat([hidden_states, hidden_states.gather(1, reverse.expand_as(hidden_states))], dim=-1)
-        # As one layer of twice the width, whose weights from one direction to the other are 0: half as many steps.
-        weights = [self._join(name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
-        start = both.new_zeros(1, len(both), weights[1].shape[1])
-        joined = torch.gru(both, start, weights, True, 1, 0.0, self.training, False, True)[0]
-        forward, backward = joined.chunk(2, dim=-1)
+        inputs = hidden_states, hidden_states.gather(1, reverse.expand_as(hidden_states))
+        grus = self.forward_gru, self.backward_gru
+        if all(is_plain(gru, hidden_states, (nn.GRU,)) for gru in grus):
+            forward, backward = self._run_joined(*inputs)
+        else:
+            # Where they are spread over devices, each leaves its states on its own.
+            forward, backward = (gru(part)[0].to(hidden_states.device) for gru, part in zip(grus, inputs))
         states = torch.cat([forward, backward.gather(1, reverse.expand_as(backward))], dim=-1)
         return states.masked_fill((places >= positions)[..., None], 0.0)
+
+    def _run_joined(self, forward: Tensor, backward: Tensor) -> tuple[Tensor, Tensor]:
+        """Run both directions (B, P, H) as one layer of twice the width: half as many steps."""
+        both = torch.cat([forward, backward], dim=-1)
+        # The weights from one direction to the other are 0.
+        weights = [self._join(name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
+        start = both.new_zeros(1, len(both), weights[1].shape[1])
+        first, second = torch.gru(both, start, weights, True, 1, 0.0, self.training, False, True)[0].chunk(2, dim=-1)
+        return first, second
 
     def _join(self, name: str) -> Tensor:
         """Put a parameter of both directions side by side, gate by gate: matrices block-diagonal, biases in a row."""
