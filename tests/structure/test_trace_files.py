@@ -58,6 +58,10 @@ def test_round_trip(tmp_path: Path, suffix: str, gzipped: bool) -> None:
         packed.write_bytes(gzip.compress(path.read_bytes()))
         path = packed
     trace = read_trace(path)
+    assert trace.sequence == "GGCAUNACGU"
+    assert trace.residue_numbers.tolist() == list(range(1, 11))
+    assert np.array_equal(trace.coordinates, samples[0].round(3), equal_nan=True)
+    trace = read_trace(path, whole_sequence=False)
     kept = [1, 2, 5, 6, 7, 8, 9]
     assert trace.sequence == "GCNACGU"
     assert trace.residue_numbers.tolist() == [i + 1 for i in kept]
@@ -140,7 +144,7 @@ def crowded_file(tmp_path: Path) -> Path:
     protein = atom_line(" CA ", "ALA", "P", 1, 0) + atom_line(" CA ", "ALA", "P", 2, 3.8) + "TER\n"
     rna = "".join(
         [
-            atom_line(" C1'", "GTP", "R", 1, 1),  # not in gemmi's table
+            atom_line(" C1'", "GTP", "R", 1, 1),  # a free molecule to gemmi and to the dictionary
             atom_line(" P  ", "G", "R", 2, 90) + atom_line(" C1*", "G", "R", 2, 2),  # old name of the atom
             atom_line(" C1'", "PSU", "R", 3, 3, "A") + atom_line(" C1'", "PSU", "R", 3, 93, "B"),
             atom_line(" P  ", "A", "R", 4, 94),  # without the atom
@@ -170,7 +174,7 @@ def test_a_crowded_file(crowded_file: Path, suffix: str) -> None:
     elif suffix == ".txt":  # the format is told by the content
         path = path.rename(path.with_suffix(".txt"))
     trace = read_trace(path)
-    assert trace.sequence == "NGUAUGU"
+    assert trace.sequence == "GGUAUGU"
     assert trace.residue_numbers.tolist() == [1, 2, 3, 4, 4, 8, 9]
     assert trace.coordinates[:, 0] == pytest.approx([1, 2, 3, np.nan, 5, 6, 7], nan_ok=True)
     second = read_trace(path, chain="S")
