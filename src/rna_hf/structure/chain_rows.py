@@ -10,15 +10,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .residue_letters import dictionary_letter, name_letter, program_component
+from .residue_letters import dictionary_letter, is_plain, name_letter, program_component
 
 if TYPE_CHECKING:
     import gemmi
 
 _LETTERS = ("A", "C", "G", "U")
 _PHOSPHATE = ("P", "OP1", "OP2", "O1P", "O2P")
-# Records of PDB files, whose columns many programs move: a missing residue, as model (seldom given), name, chain, number
-# and insertion code; and a modified residue, as name, chain, number, insertion code and parent.
+# Records of PDB files, whose columns many programs move: a missing residue, as model (seldom given), name, chain,
+# number and insertion code; and a modified residue, as name, chain, number, insertion code and parent.
 _REMARK_465 = re.compile(r"REMARK 465 +(?:\d+ +)?(\S{1,4}) (\S?) *(-?\d+)([A-Za-z]?)\s*")
 _MODRES = re.compile(r"MODRES .{4} +(\S+) +(\S?) *(-?\d+)([A-Za-z]?) +(\S+)")
 
@@ -114,6 +114,13 @@ class ChainFile:
         groups: dict[str, list[_Site]] = {}
         for site in self._choose_sites(self._members[chain]):
             groups.setdefault(self._sequence_key(chain, site.residue), []).append(site)
+        doubled = [site.residue for members in groups.values() for site in members if self._is_doubled(site.residue)]
+        if doubled:
+            warnings.warn(
+                f"{self.name}, chain {chain!r}: {len(doubled)} residues, the first {doubled[0]}, have the atom more "
+                "than once without alternative locations, as if several chains had one name; the first is read",
+                stacklevel=3,
+            )
         rows = []
         for key, sites in groups.items():
             sequence = self._sequences.get(key, _Sequence([]))
@@ -251,6 +258,11 @@ class ChainFile:
         atoms = [atom for atom in residue if atom.name in self._atoms]
         return max(atoms, key=lambda atom: atom.occ, default=None)
 
+    def _is_doubled(self, residue: gemmi.Residue) -> bool:
+        """Tell whether a location of the atom is there twice."""
+        locations = [atom.altloc for atom in residue if atom.name in self._atoms]
+        return len(set(locations)) < len(locations)
+
     def _choose_sites(self, residues: Iterable[gemmi.Residue]) -> list[_Site]:
         """Choose where several components share a place: those with the atom first, then the most occupied."""
         sites: list[_Site] = []
@@ -335,25 +347,35 @@ def _read_structure(content: bytes, document: gemmi.cif.Document) -> gemmi.Struc
     structure = gemmi.read_structure_string(content, format=gemmi.CoorFormat.Detect, save_doc=document)
     if structure.input_format == gemmi.CoorFormat.Pdb:
         lines = content.splitlines(keepends=True)
-        repaired = [_repair_columns(line) for line in lines]
+        repaired = _repair_columns(lines)
         if repaired != lines:
             structure = gemmi.read_structure_string(b"".join(repaired), format=gemmi.CoorFormat.Pdb)
     return structure
 
 
-def _repair_columns(line: bytes) -> bytes:
-    """Move a nucleotide's name of columns 18 to 21, as GROMACS writes them, into columns 18 to 20.
+def _repair_columns(lines: list[bytes]) -> list[bytes]:
+    """Move residue names of columns 18 to 21, as GROMACS writes them, into columns 18 to 20.
 
-    Columns 21 and 22 may also be a chain's name of two characters, which gemmi reads.
+    Columns 21 and 22 may also be a chain's name of two characters, as gemmi reads them: then columns 18 to 20 are names
+    of their own.
     """
-    if line[20:21] in (b" ", b"") or not line.startswith((b"ATOM", b"HETATM", b"TER", b"ANISOU")):
-        return line
-    narrow, wide = (line[17:end].decode("latin-1").strip() for end in (20, 21))
-    component = wide if dictionary_letter(wide) is not None else program_component(wide)
-    has_chain = line[21:22] not in (b" ", b"")
-    if component is None or (has_chain and dictionary_letter(narrow) is not None):
-        return line
-    return line[:17] + component.rjust(3).encode() + b" " + line[21:]
+    names = {
+        index: tuple(line[17:end].decode("latin-1").strip() for end in (20, 21))
+        for index, line in enumerate(lines)
+        if line[20:21].strip() and line.startswith((b"ATOM", b"HETATM", b"TER", b"ANISOU"))
+    }
+    pairs = set(names.values())
+    known_wide = sum(dictionary_letter(wide) is not None or program_component(wide) is not None for _, wide in pairs)
+    # One letter or two are a component's name by chance: R, of RC, is one.
+    known_narrow = sum(is_plain(name) or (len(name) == 3 and dictionary_letter(name) is not None) for name, _ in pairs)
+    if all(narrow for narrow, _ in pairs) and known_wide <= known_narrow:
+        return lines
+    repaired = list(lines)
+    for index, (_, wide) in names.items():
+        name = wide if dictionary_letter(wide) is not None else program_component(wide) or wide
+        if len(name) <= 3:
+            repaired[index] = lines[index][:17] + name.rjust(3).encode("latin-1") + b" " + lines[index][21:]
+    return repaired
 
 
 def _read_parents(
@@ -473,6 +495,7 @@ def _places_by_alignment(rows: list[ChainRow], letters: list[str]) -> list[int |
     import gemmi
 
     scoring = gemmi.AlignmentScoring()
+    scoring.mismatch = -3  # a nucleotide without atoms is far more frequent than a wrong one
     steps = [b.number == a.number + 1 and not b.code for a, b in pairwise(rows)]
     gap_scores = [scoring.bad_gapo if step else scoring.good_gapo for step in steps]
     found = [row.letter for row in rows]
@@ -481,7 +504,9 @@ def _places_by_alignment(rows: list[ChainRow], letters: list[str]) -> list[int |
     )
     places: list[int | None] = []
     place = 0
-    for count, kind in re.findall(r"(\d+)([MID])", alignment.cigar_str()):
+    # As many nucleotides without a residue as residues without a nucleotide stand for each other.
+    cigar = re.sub(r"(?<!\d)(\d+)(I\1D|D\1I)", r"\1M", alignment.cigar_str())
+    for count, kind in re.findall(r"(\d+)([MID])", cigar):
         if kind == "D":
             places += [None] * int(count)
             continue
@@ -521,10 +546,12 @@ def _fill_gaps(
         first = next((index for index, row in enumerate(rows) if row.is_listed), 0)
         for index in range(first - 1, -1, -1):  # backwards from the first, then onwards from each
             numbers[index] = (rows[first].number - (first - index), "")
+        taken = {row.number for row in rows if row.is_listed}
         for index, _ in filled:
             if index > first:
-                before = numbers[index - 1] if index - 1 in numbers else (rows[index - 1].number, "")
-                numbers[index] = (before[0] + 1, "")
+                number, code = numbers.get(index - 1) or (rows[index - 1].number, rows[index - 1].code)
+                # Where no number is free, an insertion code follows.
+                numbers[index] = (number, chr(ord(code or "@") + 1)) if number + 1 in taken else (number + 1, "")
     for index, (number, code) in numbers.items():
         rows[index] = rows[index]._replace(number=number, code=code)
     return rows

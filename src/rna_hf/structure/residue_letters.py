@@ -48,12 +48,18 @@ _FREE = {
 }
 _LETTERS = {name: letter for letter, names in _LINKING.items() for name in names.split()}
 _FREE_LETTERS = {name: letter for letter, names in _FREE.items() for name in names.split()}
-# AMBER before 2010 (RA, RA5, RA3, RAN; DA5 ...) and since, OpenMM and GROMACS with AMBER's fields (A5, A3, AN); three
-# letters in CHARMM, CNS and GROMOS (ADE, with D or R before and 5 or 3 after); Rosetta (RAD, RCY, RGU); old PDB files (+A).
+_PLAIN = frozenset(["A", "C", "G", "U", "N", "I", "DA", "DC", "DG", "DT", "DU", "DN", "DI"])
+# AMBER before 2010 (RA, RA5, RA3, RAN; DA5 ...) and since, OpenMM and GROMACS with AMBER's fields (A5, A3, AN); CHARMM,
+# CNS and GROMOS (ADE, with D or R before and 5 or 3 after); Rosetta (RAD, RCY, RGU); old PDB files (+A).
 _PROGRAM_NAME = re.compile(
     r"\+?(?P<sugar>[RD]?)(?P<base>A|C|G|U|T)[53N]?|(?P<sugar3>[RD]?)(?P<base3>ADE|CYT|GUA|URA|URI|THY)[53]?"
     r"|(?P<rosetta>RAD|RCY|RGU)"
 )
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether the name is that of an unmodified nucleotide of RNA or DNA."""
+    return name in _PLAIN
 
 
 def dictionary_letter(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,8 +54,9 @@ def write_trace(path: str | Path, coordinates: ArrayLike, sequence: str, confide
 
     Args:
         path: file that ends in `.cif` or `.pdb`; replaced atomically. Coordinates keep three decimals.
+            The file says that it is RNA, with the whole sequence, types of the components, a title and the software.
         coordinates: (L, 3) or, for several samples, (S, L, 3), angstrom. Each sample becomes a model of the file. Rows
-            with NaN are left out; the others keep their numbers, which are 1-based positions in the sequence.
+            with NaN have no atom, but their place in the sequence; the others keep their numbers, 1-based positions.
         sequence: L letters; T becomes U, and codes such as R or Y become N.
         confidence: (L,) or (S, L), 0 to 100 and higher is surer, written to the B-factor column as other predictors do.
 
@@ -104,6 +106,8 @@ def read_trace(path: str | Path, chain: str | None = None, atom: str = "C1'", wh
     file = ChainFile(path, {atom, atom.replace("'", "*"), atom.replace("*", "'")})
     if chain is None and file.chains:
         chain = file.chains[0]
+    elif chain is not None:
+        chain = chain.strip()  # a blank name is empty
     if chain is None or chain not in file.chains:
         wanted = "chain" if chain is None else f"chain {chain!r}"
         raise ValueError(f"{path.name} holds no {wanted} with nucleotides; chains that have some: {file.chains}")
@@ -182,6 +186,7 @@ def _build_structure(name: str, samples: np.ndarray, letters: str, confidence: n
     entity.subchains = [_CHAIN]
     entity.full_sequence = list(letters)
     structure = gemmi.Structure()
+    name = re.sub(r"[^ -~]", "_", name)  # both formats are ASCII
     structure.name = name
     structure.info["_struct.title"] = f"C1' trace of an RNA of {len(letters)} nucleotides: {name}"
     software = gemmi.SoftwareItem()
