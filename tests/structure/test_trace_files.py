@@ -322,6 +322,12 @@ def test_bases_and_ions_are_no_nucleotides(tmp_path: Path) -> None:
     assert trace_of(tmp_path, two, chain="5A").sequence == "AGC"
 
 
+def test_the_first_model_with_nucleotides_counts(tmp_path: Path) -> None:
+    models = [atom_line(" CA ", "ALA", "P", 1, 0), pdb_chain("RG5 RA3"), pdb_chain("C C C")]
+    text = "".join(f"MODEL {number:>8}\n{model}ENDMDL\n" for number, model in enumerate(models, start=1))
+    assert trace_of(tmp_path, text).sequence == "GA"
+
+
 def test_hydrogens_only(tmp_path: Path) -> None:
     text = pdb_chain("RG5") + atom_line("H5'1", "RA", "A", 2, 5) + atom_line(" C1'", "RC3", "A", 3, 10)
     trace = trace_of(tmp_path, text)
@@ -431,6 +437,14 @@ def test_chains_of_one_name_are_told(tmp_path: Path) -> None:
     strand = pdb_chain("G A C", " ") + "TER\n"
     with pytest.warns(UserWarning, match="3 residues, the first 1.*several chains had one name"):
         trace_of(tmp_path, strand + strand)
+
+
+@pytest.mark.parametrize("suffix", [".pdb", ".cif"])
+def test_titles_are_ascii(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / (f"ribosome-é-\U0001f9ec-{'long' * 30}" + suffix)
+    write_trace(path, some_samples(), SEQUENCE)
+    assert path.read_bytes().isascii()
+    assert read_trace(path).sequence == SEQUENCE
 
 
 def test_written_mmcif_says_what_it_is(tmp_path: Path) -> None:

@@ -91,13 +91,18 @@ class ChainFile:
         self._parents, self._parents_by_name = _read_parents(structure, block, self._lines)
         self._rename_components()
         self._sequences = self._read_sequences(block)
-        self._model = structure[0] if len(structure) else gemmi.Model(1)
         # PDB files state with TER, mmCIF files with entities, what is polymer; otherwise gemmi has to infer it.
         unknown = gemmi.EntityType.Unknown
-        self._stated = {chain.name: any(res.entity_type != unknown for res in chain) for chain in self._model}
+        stated = [
+            {chain.name: any(res.entity_type != unknown for res in chain) for chain in model} for model in structure
+        ]
         structure.setup_entities()
-        members = {chain.name: self._list_members(chain) for chain in self._model}
-        self._members = {name: residues for name, residues in members.items() if residues}
+        self._members: dict[str, list[gemmi.Residue]] = {}
+        for model, self._stated in zip(structure, stated):
+            members = {chain.name: self._list_members(chain) for chain in model}
+            self._members = {name: residues for name, residues in members.items() if residues}
+            if self._members:
+                break
 
     @property
     def chains(self) -> list[str]:

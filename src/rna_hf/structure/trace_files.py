@@ -81,8 +81,8 @@ def write_trace(path: str | Path, coordinates: ArrayLike, sequence: str, confide
 def read_trace(path: str | Path, chain: str | None = None, atom: str = "C1'", whole_sequence: bool = True) -> Trace:
     """Read one nucleic acid chain of a PDB or mmCIF file, which may be gzipped.
 
-    The first model counts and, where an atom has several locations or a place several residues, the most occupied of
-    them (the first of equals). Ligands and water are no part of the chain.
+    The first model with nucleotides counts and, where an atom has several locations or a place several residues, the
+    most occupied of them (the first of equals). Ligands and water are no part of the chain.
 
     The letter of a residue is that of the parent that the file states (MODRES, `_pdbx_struct_mod_residue`,
     `_chem_comp`, `_entity_poly.pdbx_seq_one_letter_code_can`), else that of the Chemical Component Dictionary, else
