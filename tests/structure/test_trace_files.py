@@ -333,6 +333,25 @@ def test_hydrogens_only(tmp_path: Path) -> None:
     trace = trace_of(tmp_path, text)
     assert trace.sequence == "GAC"
     assert trace.coordinates[:, 0] == pytest.approx([0, np.nan, 10], nan_ok=True)
+    text = atom_line(" H8 ", "RG", "A", 1, 0) + atom_line(" C1'", "RA", "A", 2, 5)
+    assert trace_of(tmp_path, text).sequence == "GA"
+
+
+def test_unknown_residues_without_the_atom(tmp_path: Path) -> None:
+    text = atom_line(" C1'", "G", "A", 1, 0)
+    for atom in (" P  ", " O5'", " C5'", " C4'", " C3'", " O3'"):
+        text += atom_line(atom, "U8N", "A", 2, 5)
+    text += atom_line(" C1'", "C", "A", 3, 10)
+    for end in ("", "TER\n"):
+        with pytest.warns(UserWarning, match=r"N: U8N \(1\)"):
+            trace = trace_of(tmp_path, text + end)
+        assert trace.sequence == "GNC"
+        assert trace.coordinates[:, 0] == pytest.approx([0, np.nan, 10], nan_ok=True)
+
+
+def test_the_stated_sequence_tells_ligands(tmp_path: Path) -> None:
+    for ligand in (atom_line(" C1'", "G", "A", 102, 50), atom_line(" C1'", "SAM", "A", 102, 50)):
+        assert trace_of(tmp_path, seqres("G A C") + pdb_chain("G A C") + ligand).sequence == "GAC"
 
 
 def test_natives_score_against_whole_predictions(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import gemmi
 
 _LETTERS = ("A", "C", "G", "U")
+_SUGAR = frozenset(["C1'", "C2'", "C3'", "C4'", "C5'", "O3'", "O4'", "O5'"])
+_LEAST_SUGAR = 4
 _PHOSPHATE = ("P", "OP1", "OP2", "O1P", "O2P")
 # Records of PDB files, whose columns many programs move: a missing residue, as model (seldom given), name, chain,
 # number and insertion code; and a modified residue, as name, chain, number, insertion code and parent.
@@ -156,8 +158,11 @@ class ChainFile:
         return program_component(name) or name
 
     def _is_nucleotide_like(self, residue: gemmi.Residue) -> bool:
-        """Tell a nucleotide from a base (adenine is ADE) or an ion (ruthenium is RU) by its sugar or phosphate."""
-        return any(
+        """Tell a nucleotide from a base (adenine is ADE) or an ion (ruthenium is RU) by its sugar or phosphate.
+
+        Residues of hydrogens alone count, too.
+        """
+        return all(atom.is_hydrogen() for atom in residue) or any(
             "'" in atom.name or "*" in atom.name or atom.name in _PHOSPHATE or atom.name in self._atoms
             for atom in residue
         )
@@ -228,8 +233,11 @@ class ChainFile:
         candidates = [
             index
             for index, residue in enumerate(residues)
-            if (known[index] or self._find_atom(residue) is not None) and residue.entity_type != water
+            if (known[index] or self._find_atom(residue) is not None or self._lacks_atom(residue))
+            and residue.entity_type != water
         ]
+        if not any(known[index] or self._find_atom(residues[index]) is not None for index in candidates):
+            return []
         if self._stated[chain.name]:
             return [
                 residues[index]
@@ -257,6 +265,11 @@ class ChainFile:
             self._parent_letter(residue.name, chain, str(residue.seqid)) is not None
             and self._is_nucleotide_like(residue)
         )
+
+    def _lacks_atom(self, residue: gemmi.Residue) -> bool:
+        """Tell whether an unknown residue is a nucleotide without the atom: it has more of a sugar."""
+        sugar = {atom.name.replace("*", "'") for atom in residue} & _SUGAR
+        return len(sugar) >= _LEAST_SUGAR and "CA" not in residue
 
     def _find_atom(self, residue: gemmi.Residue) -> gemmi.Atom | None:
         """Return the most occupied location of the atom, the first of equals."""
@@ -331,8 +344,10 @@ class ChainFile:
         # Free molecules beyond the stated sequence are no part of it; what else lies outside stays.
         kept = [
             (place, site)
-            for place, site in zip(places, sites)
-            if place is not None or site.residue.het_flag != "H" or self._stated[chain]
+            for index, (place, site) in enumerate(zip(places, sites))
+            if place is not None
+            or self._stated[chain]
+            or (site.residue.het_flag != "H" and _has_neighbour(rows, index))
         ]
         canonical = sequence.canonical or " " * len(letters)
         listed = [(place, self._row(chain, site, "" if place is None else canonical[place])) for place, site in kept]
@@ -459,6 +474,13 @@ def _first_name(names: str) -> str:
 def _follows(first: gemmi.Residue, second: gemmi.Residue) -> bool:
     """Tell whether the second residue has the number after the first's."""
     return first.seqid.num is not None and second.seqid.num == first.seqid.num + 1
+
+
+def _has_neighbour(rows: list[ChainRow], index: int) -> bool:
+    """Tell whether the row before or behind has the next number or the same."""
+    return any(
+        abs(rows[index].number - rows[other].number) <= 1 for other in (index - 1, index + 1) if 0 <= other < len(rows)
+    )
 
 
 def _share_place(first: gemmi.Residue, second: gemmi.Residue) -> bool:
