@@ -9,7 +9,9 @@ import gemmi
 import numpy as np
 import pytest
 
-from rna_hf.structure.trace_files import read_trace, write_trace
+from rna_hf.structure import lddt, rmsd, tm_score
+from rna_hf.structure.trace_files import Trace, read_trace, write_trace
+from rna_hf.version import __version__
 
 SEQUENCE = "GGCAUNACGU"
 
@@ -58,6 +60,10 @@ def test_round_trip(tmp_path: Path, suffix: str, gzipped: bool) -> None:
         packed.write_bytes(gzip.compress(path.read_bytes()))
         path = packed
     trace = read_trace(path)
+    assert trace.sequence == "GGCAUNACGU"
+    assert trace.residue_numbers.tolist() == list(range(1, 11))
+    assert np.array_equal(trace.coordinates, samples[0].round(3), equal_nan=True)
+    trace = read_trace(path, whole_sequence=False)
     kept = [1, 2, 5, 6, 7, 8, 9]
     assert trace.sequence == "GCNACGU"
     assert trace.residue_numbers.tolist() == [i + 1 for i in kept]
@@ -140,7 +146,7 @@ def crowded_file(tmp_path: Path) -> Path:
     protein = atom_line(" CA ", "ALA", "P", 1, 0) + atom_line(" CA ", "ALA", "P", 2, 3.8) + "TER\n"
     rna = "".join(
         [
-            atom_line(" C1'", "GTP", "R", 1, 1),  # not in gemmi's table
+            atom_line(" C1'", "GTP", "R", 1, 1),  # a free molecule to gemmi and to the dictionary
             atom_line(" P  ", "G", "R", 2, 90) + atom_line(" C1*", "G", "R", 2, 2),  # old name of the atom
             atom_line(" C1'", "PSU", "R", 3, 3, "A") + atom_line(" C1'", "PSU", "R", 3, 93, "B"),
             atom_line(" P  ", "A", "R", 4, 94),  # without the atom
@@ -170,7 +176,7 @@ def test_a_crowded_file(crowded_file: Path, suffix: str) -> None:
     elif suffix == ".txt":  # the format is told by the content
         path = path.rename(path.with_suffix(".txt"))
     trace = read_trace(path)
-    assert trace.sequence == "NGUAUGU"
+    assert trace.sequence == "GGUAUGU"
     assert trace.residue_numbers.tolist() == [1, 2, 3, 4, 4, 8, 9]
     assert trace.coordinates[:, 0] == pytest.approx([1, 2, 3, np.nan, 5, 6, 7], nan_ok=True)
     second = read_trace(path, chain="S")
@@ -194,3 +200,292 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "protein.pdb").write_text(atom_line(" CA ", "ALA", "P", 1, 0), encoding="utf-8")
     with pytest.raises(ValueError, match="no chain with nucleotides"):
         read_trace(tmp_path / "protein.pdb")
+
+
+def trace_of(tmp_path: Path, text: str, **options: str | bool) -> Trace:
+    """Read what a file with this text says."""
+    path = tmp_path / ("some.cif" if text.startswith("data_") else "some.pdb")
+    path.write_text(text, encoding="utf-8")
+    return read_trace(path, **options)
+
+
+def pdb_chain(names: str, chain: str = "A", is_wide: bool = False) -> str:
+    """Residues 1, 2, ... at x = 0, 5, ...; wide names end in column 21."""
+    lines = []
+    for index, name in enumerate(names.split()):
+        line = atom_line(" C1'", name, chain, index + 1, 5.0 * index)
+        lines.append(f"{line[:17]}{name:>4}{chain}{index + 1:>4}{line[26:]}" if is_wide or len(name) > 3 else line)
+    return "".join(lines)
+
+
+def seqres(names: str, width: int = 4) -> str:
+    fields = names.split()
+    return f"SEQRES   1 A {len(fields):>4} " + "".join(f"{name:>{width}}" for name in fields) + "\n"
+
+
+# Columns of the atoms in mmCIF files of these tests.
+ATOM_COLUMNS = """
+group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id
+pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_asym_id pdbx_PDB_model_num
+"""
+
+
+def cif_loop(category: str, columns: str, rows: list[str]) -> str:
+    return "\n".join(["loop_", *(f"_{category}.{column}" for column in columns.split()), *rows, "#", ""])
+
+
+def cif_text(atoms: list[tuple[str, int | str, int, float]], *parts: str) -> str:
+    """Component, place, authors' number and x of each C1'; entity 1 is the polymer, residues at "." are ligands."""
+    rows = []
+    for name, place, number, x in atoms:
+        asym, entity = ("B", 2) if place == "." else ("A", 1)
+        rows.append(f'HETATM 1 C "C1\'" . {name} {asym} {entity} {place} ? {x} 0 0 1 10 {number} R 1')
+    entities = cif_loop("entity", "id type", ["1 polymer", "2 non-polymer"])
+    return "data_x\n" + entities + "".join(parts) + cif_loop("atom_site", ATOM_COLUMNS, rows)
+
+
+POLY_SEQ = cif_loop("entity_poly_seq", "entity_id num mon_id", ["1 1 G", "1 2 A1X", "1 3 A", "1 4 B2Y", "1 5 C"])
+
+
+def test_the_file_states_parents_in_pdb(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    names = "G 5MC PSU YYG U8N 6MZ C"
+    record = "MODRES 1ABC U8N A    5  {}  MODIFIED\n"
+    assert trace_of(tmp_path, record.format("  U") + pdb_chain(names)).sequence == "GCUGUAC"
+    assert trace_of(tmp_path, record.format("   DT") + pdb_chain(names)).sequence == "GCUGUAC"  # columns moved
+    assert trace_of(tmp_path, record.format("  U") + seqres(names, 5) + pdb_chain("G 5MC PSU")).sequence == "GCUGUAC"
+    # The file wins over the dictionary.
+    assert trace_of(tmp_path, "MODRES 1ABC PSU A    2    C\n" + pdb_chain("G PSU A")).sequence == "GCA"
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"some\.pdb, chain 'A': residues read as N: I \(1\), U8N \(2\)"):
+        assert trace_of(tmp_path, pdb_chain("G U8N I U8N N C")).sequence == "GNNNNC"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        cif_loop(
+            "chem_comp",
+            "id type mon_nstd_parent_comp_id",
+            ["A1X 'RNA linking' U", "B2Y 'RNA linking' 'G,G'", "G 'RNA linking' ?"],
+        ),
+        cif_loop("chem_comp", "id type one_letter_code", ["A1X 'RNA linking' U", "B2Y 'RNA LINKING' G"]),
+        cif_loop(
+            "entity_poly",
+            "entity_id type pdbx_seq_one_letter_code pdbx_seq_one_letter_code_can",
+            ["1 polyribonucleotide\n;G(A1X)A\n(B2Y)C\n;\n;GUA\nGC\n;"],
+        ),
+        cif_loop(
+            "pdbx_struct_mod_residue",
+            "id label_asym_id label_comp_id label_seq_id auth_asym_id auth_comp_id auth_seq_id parent_comp_id",
+            ["1 A A1X 2 R A1X 2 U", "2 A B2Y 4 R B2Y 4 DG"],
+        ),
+    ],
+)
+def test_the_file_states_parents_in_mmcif(tmp_path: Path, statement: str, recwarn: pytest.WarningsRecorder) -> None:
+    atoms = [("G", 1, 1, 0.0), ("A1X", 2, 2, 5.0), ("B2Y", 4, 4, 15.0), ("C", 5, 5, 20.0)]
+    trace = trace_of(tmp_path, cif_text(atoms, POLY_SEQ, statement))
+    assert (trace.sequence, np.isnan(trace.coordinates[:, 0]).tolist()) == ("GUAGC", [False, False, True, False, False])
+    assert trace_of(tmp_path, cif_text(atoms, POLY_SEQ, statement), whole_sequence=False).sequence == "GUGC"
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("names", "letters"),
+    [
+        ("RA5 RG RC RU3", "AGCU"),
+        ("RAN", "A"),
+        ("A5 G C U3", "AGCU"),
+        ("ADE GUA CYT URA", "AGCU"),
+        ("DADE DGUA DCYT DTHY", "AGCU"),
+        ("DA5 DG DC DT3", "AGCU"),
+        ("RAD RGU RCY URI", "AGCU"),
+        ("A DG C DU DT", "AGCUU"),
+    ],
+)
+@pytest.mark.parametrize("chain", ["A", " "])
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_names_of_programs(tmp_path: Path, names: str, letters: str, chain: str, is_wide: bool) -> None:
+    water = f"ATOM      1  OW  {' SOL' if is_wide else 'SOL '}{chain}  90       0.000   0.000   0.000  1.00  0.00\n"
+    for end in ("TER\n" + water, water, ""):
+        trace = trace_of(tmp_path, pdb_chain(names, chain, is_wide) + end, chain=chain)
+        assert (trace.sequence, trace.coordinates[:, 0].tolist()) == (letters, [5.0 * i for i in range(len(letters))])
+
+
+def test_bases_and_ions_are_no_nucleotides(tmp_path: Path) -> None:
+    others = atom_line(" N9 ", "ADE", "A", 4, 50) + atom_line("RU  ", "RU", "A", 5, 50)
+    others += atom_line(" C1'", "GTP", "A", 101, 50) + atom_line(" C1'", "SAM", "A", 102, 50)
+    others += atom_line(" C1'", "GDP", "A", 103, 50) + atom_line(" O  ", "HOH", "A", 201, 60)
+    for end in ("", "TER\n"):
+        assert trace_of(tmp_path, pdb_chain("G A C") + end + others).sequence == "GAC"
+    # Columns 21 and 22 as a chain's name of two characters.
+    two = "".join(line[:20] + "5A" + line[22:] for line in pdb_chain("A G C").splitlines(keepends=True))
+    assert trace_of(tmp_path, two, chain="5A").sequence == "AGC"
+
+
+def test_the_first_model_with_nucleotides_counts(tmp_path: Path) -> None:
+    models = [atom_line(" CA ", "ALA", "P", 1, 0), pdb_chain("RG5 RA3"), pdb_chain("C C C")]
+    text = "".join(f"MODEL {number:>8}\n{model}ENDMDL\n" for number, model in enumerate(models, start=1))
+    assert trace_of(tmp_path, text).sequence == "GA"
+
+
+def test_hydrogens_only(tmp_path: Path) -> None:
+    text = pdb_chain("RG5") + atom_line("H5'1", "RA", "A", 2, 5) + atom_line(" C1'", "RC3", "A", 3, 10)
+    trace = trace_of(tmp_path, text)
+    assert trace.sequence == "GAC"
+    assert trace.coordinates[:, 0] == pytest.approx([0, np.nan, 10], nan_ok=True)
+    text = atom_line(" H8 ", "RG", "A", 1, 0) + atom_line(" C1'", "RA", "A", 2, 5)
+    assert trace_of(tmp_path, text).sequence == "GA"
+
+
+def test_unknown_residues_without_the_atom(tmp_path: Path) -> None:
+    text = atom_line(" C1'", "G", "A", 1, 0)
+    for atom in (" P  ", " O5'", " C5'", " C4'", " C3'", " O3'"):
+        text += atom_line(atom, "U8N", "A", 2, 5)
+    text += atom_line(" C1'", "C", "A", 3, 10)
+    for end in ("", "TER\n"):
+        with pytest.warns(UserWarning, match=r"N: U8N \(1\)"):
+            trace = trace_of(tmp_path, text + end)
+        assert trace.sequence == "GNC"
+        assert trace.coordinates[:, 0] == pytest.approx([0, np.nan, 10], nan_ok=True)
+
+
+def test_the_stated_sequence_tells_ligands(tmp_path: Path) -> None:
+    for ligand in (atom_line(" C1'", "G", "A", 102, 50), atom_line(" C1'", "SAM", "A", 102, 50)):
+        assert trace_of(tmp_path, seqres("G A C") + pdb_chain("G A C") + ligand).sequence == "GAC"
+
+
+def test_natives_score_against_whole_predictions(tmp_path: Path) -> None:
+    model = np.cumsum(np.random.default_rng(0).normal(size=(6, 3)) * 4, axis=0).round(3)
+    for width in (4, 5):  # also columns of another width
+        text = seqres("G G A A C C", width)
+        for index in (0, 1, 4, 5):
+            x, y, z = model[index]
+            line = atom_line(" C1'", "GGAACC"[index], "A", index + 1, x)
+            text += f"{line[:38]}{y:8.3f}{z:8.3f}{line[54:]}"
+        native = trace_of(tmp_path, text)
+        assert (native.sequence, native.residue_ids) == ("GGAACC", list("123456"))
+        assert np.isnan(native.coordinates).all(1).tolist() == [False, False, True, True, False, False]
+        assert tm_score(model, native.coordinates) == pytest.approx(1)
+        assert lddt(model, native.coordinates).score == 1
+        assert rmsd(model, native.coordinates) == pytest.approx(0, abs=1e-6)
+        listed = trace_of(tmp_path, text, whole_sequence=False)
+        assert (listed.sequence, listed.residue_ids) == ("GGCC", ["1", "2", "5", "6"])
+
+
+def numbered(residues: str) -> str:
+    """Residues such as `G19 U20A`, at x = their number."""
+    lines = []
+    for residue in residues.split():
+        code = residue[-1] if residue[-1].isalpha() else " "
+        number = int(residue[1:].rstrip(code))
+        lines.append(atom_line(" C1'", residue[0], "A", number, number, code=code))
+    return "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("header", "residues", "letters", "ids"),
+    [
+        ("", "G19 G20 U20A A20B C21", "GGUAC", "19 20 20A 20B 21"),
+        (seqres("G G U A C C"), "G19 G20 U20A C21 C22", "GGUACC", "19 20 20A 20B* 21 22"),
+        ("REMARK 465       A A    20C\n" + seqres("G G U A C"), "G19 G20 U20A C21", "GGUAC", "19 20 20A 20C* 21"),
+        (seqres("G G A C C"), "G-1 C2", "GGACC", "-1 0* 1* 2 3*"),
+        (seqres("A A A A A A"), "A1 A2 A5 A6", "AAAAAA", "1 2 3* 4* 5 6"),
+        ("REMARK 465       A A     0\n" + seqres("A A A A"), "A1 A2 A3", "AAAA", "0* 1 2 3"),
+        (seqres("G G A A C C"), "G101 G102 C105 C106", "GGAACC", "101 102 103* 104* 105 106"),
+        (seqres("RG5 PSU RA3"), "G1 A3", "GUA", "1 2* 3"),
+        (seqres("G G A U C C"), "G1 G2 G3 U4 C5 C6", "GGGUCC", "1 2 3 4 5 6"),  # a mutation: the atoms count
+        (seqres("G G A"), "G1 G2 A3 C4", "GGAC", "1 2 3 4"),
+    ],
+)
+def test_numbers_and_unresolved_residues(tmp_path: Path, header: str, residues: str, letters: str, ids: str) -> None:
+    trace = trace_of(tmp_path, header + numbered(residues) + "TER\n")
+    assert trace.sequence == letters
+    assert trace.residue_ids == ids.replace("*", "").split()
+    assert np.isnan(trace.coordinates[:, 0]).tolist() == [name.endswith("*") for name in ids.split()]
+
+
+def test_a_sequence_of_another_chain_is_left_out(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="does not fit the residues"):
+        trace = trace_of(tmp_path, seqres("G G G G G G G") + pdb_chain("A C U A C U"))
+    assert trace.sequence == "ACUACU"
+
+
+def test_the_sequence_in_mmcif(tmp_path: Path) -> None:
+    atoms: list[tuple[str, int | str, int, float]] = [("G", 1, 101, 0.0), ("G", 2, 102, 5.0), ("C", 5, 105, 20.0)]
+    atoms += [("GTP", ".", 201, 9.0), ("G", ".", 202, 9.0)]
+    scheme = cif_loop(
+        "pdbx_poly_seq_scheme",
+        "asym_id entity_id seq_id mon_id pdb_seq_num pdb_ins_code",
+        ["A 1 1 G 101 .", "A 1 2 G 102 .", "A 1 3 A 102 A", "A 1 3 G 102 A", "A 1 4 PSU 104 .", "A 1 5 C 105 ."],
+    )
+    code = cif_loop("entity_poly", "entity_id pdbx_seq_one_letter_code", ["1 GGA(PSU)C"])
+    for part, ids in [(scheme, "101 102 102A 104 105"), (code, "101 102 103 104 105")]:
+        trace = trace_of(tmp_path, cif_text(atoms, part))
+        assert (trace.sequence, trace.residue_ids) == ("GGAUC", ids.split())
+        assert trace.coordinates[:, 0] == pytest.approx([0, 5, np.nan, np.nan, 20], nan_ok=True)
+    assert trace_of(tmp_path, cif_text(atoms)).sequence == "GGC"
+
+
+@pytest.mark.parametrize(
+    ("second", "letters", "x"),
+    [
+        ([("A", "A", 5, 0.39), ("A", "B", 6, 0.61)], "GAC", 6),
+        ([("A", "A", 5, 0.0), ("A", "B", 6, 1.0)], "GAC", 6),
+        ([("A", "A", 5, 0.5), ("A", "B", 6, 0.5)], "GAC", 5),
+        ([("A", " ", 5, 0.0)], "GAC", 5),  # programs write no occupancy
+        ([("A", "A", 5, 0.3), ("G", "B", 6, 0.7)], "GGC", 6),
+        ([("A", "A", None, 0.7), ("A", "B", 6, 0.3)], "GAC", 6),
+        ([("A", "A", None, 0.7), ("G", "B", 6, 0.3)], "GGC", 6),
+    ],
+)
+@pytest.mark.parametrize("header", ["", seqres("G A C")])
+def test_the_most_occupied_location_counts(
+    tmp_path: Path, second: list[tuple[str, str, float | None, float]], letters: str, x: float, header: str
+) -> None:
+    """Component, location, x (none if the location lacks the atom) and occupancy of the second residue."""
+    text = header + atom_line(" C1'", "G", "A", 1, 0)
+    for name, location, position, occupancy in second:
+        for atom in [" P  "] + [" C1'"] * (position is not None):
+            line = atom_line(atom, name, "A", 2, position or 0, location)
+            text += f"{line[:54]}{occupancy:6.2f}{line[60:]}"
+    trace = trace_of(tmp_path, text + atom_line(" C1'", "C", "A", 3, 10))
+    assert (trace.sequence, trace.coordinates[:, 0].tolist()) == (letters, [0, x, 10])
+
+
+def test_chains_of_one_name_are_told(tmp_path: Path) -> None:
+    strand = pdb_chain("G A C", " ") + "TER\n"
+    with pytest.warns(UserWarning, match="3 residues, the first 1.*several chains had one name"):
+        trace_of(tmp_path, strand + strand)
+
+
+@pytest.mark.parametrize("suffix", [".pdb", ".cif"])
+def test_titles_are_ascii(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / (f"ribosome-é-\U0001f9ec-{'long' * 30}" + suffix)
+    write_trace(path, some_samples(), SEQUENCE)
+    assert path.read_bytes().isascii()
+    assert read_trace(path).sequence == SEQUENCE
+
+
+def test_written_mmcif_says_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "my fold's.cif"
+    samples = some_samples()
+    samples[0, 4] = np.nan
+    write_trace(path, samples, SEQUENCE)
+    block = gemmi.cif.read(str(path)).sole_block()
+    assert block.find_value("_struct.title").strip("\"'") == "C1' trace of an RNA of 10 nucleotides: my fold's"
+    assert [(row.str(0), row.str(1)) for row in block.find("_software.", ["name", "version"])] == [
+        ("rna_hf", __version__)
+    ]
+    kinds = {row.str(0): row.str(1) for row in block.find("_chem_comp.", ["id", "type"])}
+    assert kinds == dict.fromkeys("ACGNU", "RNA linking")
+    columns = ["type", "pdbx_seq_one_letter_code", "pdbx_seq_one_letter_code_can"]
+    assert [row.str(i) for row in block.find("_entity_poly.", columns) for i in range(3)] == [
+        "polyribonucleotide",
+        SEQUENCE,
+        SEQUENCE,
+    ]
+    assert "".join(block.find_values("_entity_poly_seq.mon_id")) == SEQUENCE
+    structure = gemmi.read_structure(str(path))
+    structure.setup_entities()
+    assert structure.entities[0].polymer_type == gemmi.PolymerType.Rna
+    assert structure[0][0].get_polymer().check_polymer_type() == gemmi.PolymerType.Rna

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..atomic_files import replace_text
+from ..version import __version__
+from .chain_rows import ChainFile
 from .coordinates import check_trace
 
 if TYPE_CHECKING:
@@ -27,13 +30,23 @@ class Trace(NamedTuple):
 
     Attributes:
         sequence: its nucleotides in A, C, G, U and N.
-        coordinates: (L, 3), angstrom; NaN where the file lists the nucleotide without the atom.
-        residue_numbers: (L,), the authors' numbers; gaps show nucleotides that the file does not list.
+        coordinates: (L, 3), angstrom; NaN where the file has the nucleotide in its sequence or among its atoms, but not
+            the atom.
+        residue_numbers: (L,), the authors' numbers. Where the file has no number for a nucleotide without atoms, it is
+            counted on from its neighbour's. With insertion codes a number comes more than once: see `residue_ids`.
+        insertion_codes: the letter behind each number, or an empty string.
     """
 
     sequence: str
     coordinates: np.ndarray
     residue_numbers: np.ndarray
+    insertion_codes: tuple[str, ...] = ()
+
+    @property
+    def residue_ids(self) -> list[str]:
+        """The authors' numbers with their insertion codes, such as `20` and `20A`."""
+        codes = self.insertion_codes or ("",) * len(self.residue_numbers)
+        return [f"{number}{code}" for number, code in zip(self.residue_numbers.tolist(), codes, strict=True)]
 
 
 def write_trace(path: str | Path, coordinates: ArrayLike, sequence: str, confidence: ArrayLike | None = None) -> None:
@@ -41,8 +54,9 @@ def write_trace(path: str | Path, coordinates: ArrayLike, sequence: str, confide
 
     Args:
         path: file that ends in `.cif` or `.pdb`; replaced atomically. Coordinates keep three decimals.
+            The file says that it is RNA, with the whole sequence, types of the components, a title and the software.
         coordinates: (L, 3) or, for several samples, (S, L, 3), angstrom. Each sample becomes a model of the file. Rows
-            with NaN are left out; the others keep their numbers, which are 1-based positions in the sequence.
+            with NaN have no atom, but their place in the sequence; the others keep their numbers, 1-based positions.
         sequence: L letters; T becomes U, and codes such as R or Y become N.
         confidence: (L,) or (S, L), 0 to 100 and higher is surer, written to the B-factor column as other predictors do.
 
@@ -60,53 +74,49 @@ def write_trace(path: str | Path, coordinates: ArrayLike, sequence: str, confide
         _check_pdb_limits(samples)
         text = _build_structure(path.stem, samples, letters, scores).make_pdb_string()
     else:
-        text = _build_structure(path.stem, samples, letters, scores).make_mmcif_document().as_string()
+        text = _format_mmcif(_build_structure(path.stem, samples, letters, scores))
     replace_text(path, text)
 
 
-def read_trace(path: str | Path, chain: str | None = None, atom: str = "C1'") -> Trace:
+def read_trace(path: str | Path, chain: str | None = None, atom: str = "C1'", whole_sequence: bool = True) -> Trace:
     """Read one nucleic acid chain of a PDB or mmCIF file, which may be gzipped.
 
-    The first model and, where an atom has several locations, the first of them count. Ligands and water are no part of
-    the chain.
+    The first model with nucleotides counts and, where an atom has several locations or a place several residues, the
+    most occupied of them (the first of equals). Ligands and water are no part of the chain.
+
+    The letter of a residue is that of the parent that the file states (MODRES, `_pdbx_struct_mod_residue`,
+    `_chem_comp`, `_entity_poly.pdbx_seq_one_letter_code_can`), else that of the Chemical Component Dictionary, else
+    what the name means in AMBER, CHARMM, GROMACS or OpenMM, such as `RA5`, `G3` or `CYT`; T is U. A residue without any
+    is N, and a warning names it.
 
     Args:
         path: the file.
         chain: the authors' name of the chain; the first with nucleotides if omitted.
         atom: the atom that stands for a nucleotide. `C1*`, as in old files, is the same as `C1'`.
+        whole_sequence: with the nucleotides that the file's sequence (SEQRES, `_pdbx_poly_seq_scheme`,
+            `_entity_poly_seq`) has and its atoms have not, as rows of NaN: so the trace of a native has one row for
+            each nucleotide of a prediction. Otherwise, and where the file states no sequence, those with atoms alone.
 
     Returns:
-        The trace. A modified nucleotide has its parent's letter, one that gemmi does not know is N, and T is U.
+        The trace.
     """
-    import gemmi
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    try:
-        structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Detect)
-    except (ValueError, RuntimeError, OSError) as error:
-        raise ValueError(f"{path.name} cannot be read as a PDB or mmCIF file: {error}") from error
-    structure.setup_entities()
-    names = {atom, atom.replace("'", "*"), atom.replace("*", "'")}
-    first_model = structure[0] if len(structure) else ()
-    chains = {found.name: _nucleotides(found, names) for found in first_model}
-    chains = {name: residues for name, residues in chains.items() if residues}
-    if chain is None and chains:
-        chain = next(iter(chains))
-    if chain is None or chain not in chains:
+    file = ChainFile(path, {atom, atom.replace("'", "*"), atom.replace("*", "'")})
+    if chain is None and file.chains:
+        chain = file.chains[0]
+    elif chain is not None:
+        chain = chain.strip()  # a blank name is empty
+    if chain is None or chain not in file.chains:
         wanted = "chain" if chain is None else f"chain {chain!r}"
-        raise ValueError(f"{path.name} holds no {wanted} with nucleotides; chains that have some: {list(chains)}")
-    residues = chains[chain]
-    coordinates = np.full((len(residues), 3), np.nan)
-    for index, residue in enumerate(residues):
-        position = _find_position(residue, names)
-        if position is not None:
-            coordinates[index] = position
+        raise ValueError(f"{path.name} holds no {wanted} with nucleotides; chains that have some: {file.chains}")
+    rows = file.rows(chain, whole_sequence)
     return Trace(
-        "".join(_letter(residue.name) for residue in residues),
-        coordinates,
-        np.array([residue.seqid.num for residue in residues], dtype=np.int64),
+        "".join(row.letter for row in rows),
+        np.array([row.position or [np.nan] * 3 for row in rows]),
+        np.array([row.number for row in rows], dtype=np.int64),
+        tuple(row.code for row in rows),
     )
 
 
@@ -176,7 +186,13 @@ def _build_structure(name: str, samples: np.ndarray, letters: str, confidence: n
     entity.subchains = [_CHAIN]
     entity.full_sequence = list(letters)
     structure = gemmi.Structure()
+    name = re.sub(r"[^ -~]", "_", name)  # both formats are ASCII
     structure.name = name
+    structure.info["_struct.title"] = f"C1' trace of an RNA of {len(letters)} nucleotides: {name}"
+    software = gemmi.SoftwareItem()
+    software.name, software.version = "rna_hf", __version__
+    software.classification = gemmi.SoftwareItem.Classification.ModelBuilding
+    structure.meta.software = [software]
     structure.entities.append(entity)
     for number, (trace, scores) in enumerate(zip(samples.round(3), confidence.round(2)), start=1):
         chain = gemmi.Chain(_CHAIN)
@@ -202,30 +218,36 @@ def _build_structure(name: str, samples: np.ndarray, letters: str, confidence: n
     return structure
 
 
-def _nucleotides(chain: gemmi.Chain, names: set[str]) -> list[gemmi.Residue]:
-    """List a chain's nucleotides: known ones, and unknown residues of the polymer that have the atom."""
+def _format_mmcif(structure: gemmi.Structure) -> str:
+    """Return the file's text, with what gemmi leaves out: types of components and the sequence in parents' letters."""
     import gemmi
 
-    outside = (gemmi.EntityType.NonPolymer, gemmi.EntityType.Branched, gemmi.EntityType.Water)
-    return [
-        residue
-        for residue in chain.first_conformer()
-        if residue.entity_type not in outside
-        and (gemmi.find_tabulated_residue(residue.name).is_nucleic_acid() or _find_position(residue, names) is not None)
-    ]
-
-
-def _find_position(residue: gemmi.Residue, names: set[str]) -> list[float] | None:
-    """Return the first location of the atom, in angstrom, if the residue has it."""
-    for atom in residue:
-        if atom.name in names:
-            return atom.pos.tolist()
-    return None
-
-
-def _letter(name: str) -> str:
-    """Return the letter of a residue: A, C, G or U, also of modified ones and of DNA, or else N."""
-    import gemmi
-
-    letter = gemmi.find_tabulated_residue(name).one_letter_code.upper().replace("T", "U")
-    return letter if letter in ("A", "C", "G", "U") else "N"
+    groups = gemmi.MmcifOutputGroups(True)
+    groups.cell = groups.symmetry = False  # no crystal
+    groups.auth_all = True
+    document = structure.make_mmcif_document(groups)
+    block = document.sole_block()
+    [entity] = structure.entities
+    sequence = "".join(entity.full_sequence)
+    names = {"A": "ADENOSINE", "C": "CYTIDINE", "G": "GUANOSINE", "U": "URIDINE", "N": "ANY"}
+    components = block.init_loop("_chem_comp.", ["id", "type", "mon_nstd_flag", "name"])
+    for letter in sorted(set(sequence)):
+        values = [letter, "RNA linking", "y", f"{names[letter]} 5'-MONOPHOSPHATE" + " NUCLEOTIDE" * (letter == "N")]
+        components.add_row([gemmi.cif.quote(value) for value in values])
+    polymers = block.init_loop(
+        "_entity_poly.",
+        [
+            "entity_id",
+            "type",
+            "nstd_linkage",
+            "nstd_monomer",
+            "pdbx_strand_id",
+            "pdbx_seq_one_letter_code",
+            "pdbx_seq_one_letter_code_can",
+        ],
+    )
+    code = gemmi.cif.quote("\n".join(sequence[start : start + 80] for start in range(0, len(sequence), 80)))
+    polymers.add_row([entity.name, "polyribonucleotide", "no", "no", _CHAIN, code, code])
+    entities = block.init_loop("_entity.", ["id", "type", "pdbx_description", "pdbx_number_of_molecules"])
+    entities.add_row([entity.name, "polymer", "RNA", "1"])
+    return document.as_string()
