@@ -95,9 +95,12 @@ def finetune(
     if last:
         check_record(output / RECORD_FILE, record)
     set_seed(training_arguments.seed)
-    model, tokenizer = load_model(model_arguments, task), load_tokenizer(model_arguments, data_arguments)
-    datasets = load_splits(data_arguments, training, model.config, training_arguments.seed)
-    if "training_max_length" not in model_arguments.config_fields():
+    config, tokenizer = load_config_for(model_arguments, task), load_tokenizer(model_arguments, data_arguments)
+    stated = model_arguments.config_fields()
+    # The data say how many classes the head has, where nobody else does.
+    datasets = load_splits(data_arguments, task, config, training_arguments.seed, stated)
+    model = load_model(model_arguments, task, config)
+    if "training_max_length" not in stated:
         longest = max(len(sequence) for sequence in datasets["train"]["sequence"])
         model.config.training_max_length = min(longest, data_arguments.crop or longest)
     padding = {"pad_to_multiple_of": data_arguments.pad_to_multiple_of} if data_arguments.pad_to_multiple_of else {}
@@ -219,14 +222,23 @@ def load_config(arguments: ModelArguments) -> Any:
         raise ValueError(f"the configuration of {arguments.model}: {error.__cause__ or error}") from error
 
 
-def load_model(arguments: ModelArguments, task: Task) -> Any:
-    """Open the model with the task's head."""
-    auto_class = task.auto_class()
+def load_config_for(arguments: ModelArguments, task: Task) -> Any:
+    """Open the model's configuration.
+
+    Raises:
+        ValueError: the model has no head for the task.
+    """
     config = load_config(arguments)
-    if type(config) not in auto_class._model_mapping:
+    if type(config) not in task.auto_class()._model_mapping:
         raise ValueError(
             f"{arguments.model} is a {config.model_type}, which has no head for {arguments.task}: name another model"
         )
+    return config
+
+
+def load_model(arguments: ModelArguments, task: Task, config: Any) -> Any:
+    """Open the model with the task's head, in the size that a configuration says."""
+    auto_class = task.auto_class()
     if arguments.from_scratch:
         model = auto_class.from_config(config)
     else:
