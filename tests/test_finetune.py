@@ -370,7 +370,7 @@ def test_what_is_refused(change, message, base, tmp_path, capsys):
     [
         ("degradation", "labels", [[float("nan")] * 5] * 12, "no entry of labels was measured"),
         ("degradation", "labels", [[0.5] * 5] * 11, "12 nucleotides but 11 rows"),
-        ("dropout", "labels", [-3.0, 5.0], "negative number of reads (-3)"),
+        ("dropout", "labels", [-3.0, 5.0], "row 1 (id '0'): labels hold a negative number (-3)"),
         ("3d", "coordinates", [[-1e18] * 3] * 12, "must be NaN"),
         ("structure", "pairs", [[0, 12]], "pairs position 12"),
     ],

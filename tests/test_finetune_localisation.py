@@ -336,7 +336,7 @@ def test_whole_numbers_become_shares():
         ([1, 2, -3, 4], "bad.jsonl, row 1: a compartment has the value -3"),
         ([0, 0, 0, 0], "bad.jsonl, row 1: all 4 compartments are 0"),
         ([1, 2, NAN, 4], "bad.jsonl: no entry of labels was measured"),
-        (3, "bad.jsonl, row 1: labels are 3; a number for each compartment is needed"),
+        (3, "bad.jsonl, row 1: labels are 3: 4 numbers are needed, one for each of Cytosol"),
     ],
     ids=str,
 )

@@ -6,6 +6,7 @@ answers questions about tasks at once.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -199,7 +200,13 @@ class Training:
         greater_is_better: of that metric.
         columns: that a data set must have.
         prepare: makes them of the columns that a reader gives.
-        label_names: field of the configuration that names the labels of an RNA, where their number is fixed.
+        finish: changes labels that have been checked.
+        label_names: field of the configuration that names the labels of an RNA or a nucleotide, where their number is
+            fixed.
+        labels_of: what has labels, a "sequence", its "nucleotides" or their "pairs"; where it is said, labels are
+            checked before training, else by the collator alone.
+        has_classes: whether labels may be classes, of which the configuration's `num_labels` says how many there are.
+        lowest: the smallest label allowed.
     """
 
     labels_in_words: str
@@ -209,7 +216,11 @@ class Training:
     greater_is_better: bool = False
     columns: tuple[str, ...] = ("sequence", "labels")
     prepare: Callable[[Any], Any] = keep_columns
+    finish: Callable[[Any], Any] = keep_columns
     label_names: str | None = None
+    labels_of: Literal["", "sequence", "nucleotides", "pairs"] = ""
+    has_classes: bool = False
+    lowest: float = -math.inf
 
     def collator_class(self) -> Any:
         """Import the collator's class."""

@@ -18,7 +18,13 @@ class ContactMetrics(PairMetrics):
 SEQUENCE_CLASSIFICATION = Task(
     name="sequence-classification",
     head="SequenceClassification",
-    training=Training("`labels`: a class, or numbers", "rna_hf.data.collators:DataCollatorForSequences", ClassMetrics),
+    training=Training(
+        "`labels`: a class, or numbers",
+        "rna_hf.data.collators:DataCollatorForSequences",
+        ClassMetrics,
+        labels_of="sequence",
+        has_classes=True,
+    ),
 )
 
 TOKEN_CLASSIFICATION = Task(
@@ -28,6 +34,8 @@ TOKEN_CLASSIFICATION = Task(
         "`labels`: a class for each nucleotide, or rows of numbers",
         "rna_hf.data.collators:DataCollatorForTokens",
         ClassMetrics,
+        labels_of="nucleotides",
+        has_classes=True,
     ),
 )
 
@@ -41,5 +49,6 @@ CONTACT_PREDICTION = Task(
         best="f1",
         greater_is_better=True,
         columns=("sequence", "pairs"),
+        labels_of="pairs",
     ),
 )

@@ -140,6 +140,8 @@ DEGRADATION = Task(
         "rna_hf.data.collators:DataCollatorForNucleotides",
         DegradationMetrics,
         best="mcrmse",
+        label_names="degradation_targets",
+        labels_of="nucleotides",
     ),
     default_checkpoint="ribonanzanet-mini-degradation",
 )

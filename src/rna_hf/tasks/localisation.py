@@ -309,7 +309,7 @@ def shares_as_labels(dataset: Any) -> Any:
     """Divide the numbers of each RNA's compartments by their sum, where that is not 1 already; NaN: not measured.
 
     Raises:
-        ValueError: labels are no list, one is negative or all are 0.
+        ValueError: a label is negative, or all are 0.
     """
     from datasets import Features, List, Value
 
@@ -320,10 +320,8 @@ def shares_as_labels(dataset: Any) -> Any:
         return dataset
 
     def divide(example: dict[str, Any], index: int) -> dict[str, list[float]]:
-        where = f"row {index + 1}"
+        where = f"row {index + 1}" + (f" (id {str(example['id'])[:60]!r})" if "id" in example else "")
         labels = np.array(example["labels"], dtype=np.float64)
-        if labels.ndim != 1:
-            raise ValueError(f"{where}: labels are {example['labels']}; a number for each compartment is needed")
         labels[~is_measured(labels)] = np.nan
         shares = to_distribution(labels.tolist(), where)
         return {"labels": labels.tolist() if abs(labels.sum() - 1) <= SHARES_TOLERANCE else shares}
@@ -343,8 +341,9 @@ LOCALISATION = Task(
         LocalisationMetrics,
         best="pearson",
         greater_is_better=True,
-        prepare=shares_as_labels,
+        finish=shares_as_labels,
         label_names="compartments",
+        labels_of="sequence",
     ),
     default_checkpoint="rnatracker-mini",
 )

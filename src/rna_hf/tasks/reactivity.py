@@ -50,6 +50,8 @@ REACTIVITY = Task(
         "`labels`: a row of channels for each nucleotide",
         "rna_hf.data.collators:DataCollatorForReactivity",
         ChannelMetrics,
+        label_names="channels",
+        labels_of="nucleotides",
     ),
     default_checkpoint="ribonanzanet-mini",
 )

@@ -125,6 +125,7 @@ SECONDARY_STRUCTURE = Task(
         best="f1",
         greater_is_better=True,
         columns=("sequence", "pairs"),
+        labels_of="pairs",
     ),
     default_checkpoint="ribonanzanet-mini-structure",
 )

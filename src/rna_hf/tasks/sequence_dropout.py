@@ -88,5 +88,8 @@ SEQUENCE_DROPOUT = Task(
         "rna_hf.data.collators:DataCollatorForSequences",
         SequenceDropoutMetrics,
         prepare=reads_as_labels,
+        label_names="channels",
+        labels_of="sequence",
+        lowest=0.0,
     ),
 )

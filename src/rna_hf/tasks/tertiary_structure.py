@@ -170,6 +170,7 @@ TERTIARY_STRUCTURE = Task(
         best="tm_score",
         greater_is_better=True,
         columns=("sequence", "coordinates"),
+        labels_of="nucleotides",
     ),
     default_checkpoint="ribonanzanet-mini-3d",
 )

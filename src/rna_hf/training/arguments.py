@@ -10,9 +10,11 @@ from typing import Any, cast
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.debug_utils import DebugOption
 
 from ..models.registry import ARCHITECTURES
 from ..options import OneLineParser
+from .trainer_options import check_raw, lower_is_better
 
 
 @dataclass
@@ -190,7 +192,18 @@ def parse_options(
         options = options | {"config": json.dumps(options["config"])}
     # Evaluation sees one batch after the other, and examples hold letters that no model takes.
     parser.set_defaults(**{"batch_eval_metrics": True, "remove_unused_columns": False, "report_to": "none"} | options)
-    *parsed, rest = parser.parse_args_into_dataclasses(args=list(argv), return_remaining_strings=True)
+    raw, rest = parser.parse_known_args(list(argv))
     if rest:
+        if rest[0] in [str(choice.value) for choice in DebugOption]:
+            parser.error(f"--debug, which is to show where an error is, takes no {rest[0]!r}; set debug in a YAML file")
         parser.error(f"{rest[0]!r} is no option")
+    check_raw(vars(raw))
+    try:
+        *parsed, _ = parser.parse_args_into_dataclasses(args=list(argv), return_remaining_strings=True)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"an option of the Trainer can't be used: {error}") from error
+    training = parsed[2]
+    # TrainingArguments takes all that is not called a loss for better the larger it is.
+    if raw.greater_is_better is None and training.metric_for_best_model and training.greater_is_better:
+        training.greater_is_better = not lower_is_better(training.metric_for_best_model)
     return cast(Arguments, tuple(parsed))

@@ -5,7 +5,6 @@ One page of glue: arguments, data, model, Trainer, and at the end the scores and
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import warnings
 from dataclasses import fields
@@ -17,6 +16,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoints import find_checkpoint
 from ..hub.model_card import CardFacts, scores_table, write_card
+from ..losses import problem_type_of
 from ..models.base import UnknownNucleotidesWarning
 from ..models.registry import ARCHITECTURES
 from ..tasks import TASKS, Task, trainings
@@ -24,6 +24,7 @@ from ..tokenization import KEPT_ENDS, RnaTokenizerFast
 from .arguments import DataArguments, ModelArguments
 from .callbacks import EveryEpochs, LogFile
 from .run_record import RECORD_FILE, check_record, make_record, write_record
+from .trainer_options import check_best_metric, check_schedule, check_trainer_options, metric_names, need
 from .training_data import Augmented, SimilarLengths, check_data_arguments, load_splits
 
 # Written last of all: where it lies, the run is finished.
@@ -55,7 +56,7 @@ def check_arguments(
     model_arguments.config_fields()
     find_optimizer(model_arguments, training_arguments)
     if model_arguments.lora_rank:
-        _need("peft", "lora_rank")
+        need("peft", "lora_rank")
     if model_arguments.freeze_base and (model_arguments.lora_rank or model_arguments.from_scratch):
         other = "lora_rank" if model_arguments.lora_rank else "from_scratch"
         raise ValueError(f"freeze_base does not go with {other}, which trains the base model: leave one of them out")
@@ -65,12 +66,8 @@ def check_arguments(
             f"early_stopping_patience {patience} needs evaluations and the best checkpoint: set eval_strategy and "
             "load_best_model_at_end"
         )
-    if training_arguments.dataloader_persistent_workers:
-        raise ValueError(
-            "dataloader_persistent_workers is on: workers that stay would repeat the first epoch's examples"
-        )
-    if "tensorboard" in (training_arguments.report_to or []):
-        _need("tensorboard", "report_to tensorboard")
+    check_trainer_options(training_arguments, tasks[model_arguments.task])
+    check_schedule(training_arguments)
 
 
 def finetune(
@@ -93,17 +90,36 @@ def finetune(
     if last:
         check_record(output / RECORD_FILE, record)
     set_seed(training_arguments.seed)
-    model, tokenizer = load_model(model_arguments, task), load_tokenizer(model_arguments, data_arguments)
-    datasets = load_splits(data_arguments, training, model.config, training_arguments.seed)
-    if "training_max_length" not in model_arguments.config_fields():
+    config, tokenizer = load_config_for(model_arguments, task), load_tokenizer(model_arguments, data_arguments)
+    stated = model_arguments.config_fields()
+    # The data say how many classes the head has, where nobody else does.
+    datasets = load_splits(data_arguments, task, config, training_arguments.seed, stated)
+    model = load_model(model_arguments, task, config)
+    if "training_max_length" not in stated:
         longest = max(len(sequence) for sequence in datasets["train"]["sequence"])
         model.config.training_max_length = min(longest, data_arguments.crop or longest)
     padding = {"pad_to_multiple_of": data_arguments.pad_to_multiple_of} if data_arguments.pad_to_multiple_of else {}
     metrics = training.metrics(model.config)
+    collator = training.collator_class()(tokenizer, **padding)
+    # Metrics of batches are those of the whole, without a matrix of every RNA in memory.
+    training_arguments.batch_eval_metrics = True
     # TrainingArguments puts "loss" where nothing was said; who wants the loss says "eval_loss".
-    if training_arguments.load_best_model_at_end and training_arguments.metric_for_best_model == "loss":
-        training_arguments.metric_for_best_model = training.best
-        training_arguments.greater_is_better = training.greater_is_better
+    chooses = training_arguments.load_best_model_at_end or training_arguments.save_strategy == "best"
+    if chooses and training_arguments.metric_for_best_model in (None, "loss"):
+        is_known = not training_arguments.prediction_loss_only
+        training_arguments.metric_for_best_model = training.best if is_known else "loss"
+        training_arguments.greater_is_better = training.greater_is_better and is_known
+    elif training_arguments.metric_for_best_model not in (None, "loss", "eval_loss"):
+        names = metric_names(model, collator, datasets["validation"], metrics)
+        check_best_metric(training_arguments, task, names)
+    if training_arguments.label_smoothing_factor and training.has_classes:
+        check_smoothing(model.config)
+    batch = training_arguments.train_batch_size * training_arguments.world_size
+    if training_arguments.dataloader_drop_last and len(datasets["train"]) < batch:
+        raise ValueError(
+            f"dataloader_drop_last is on, and the {len(datasets['train'])} RNAs to train on fill no batch of {batch}: "
+            "make per_device_train_batch_size smaller"
+        )
     train = Augmented(
         datasets["train"], data_arguments.reverse_probability, data_arguments.crop, training_arguments.seed
     )
@@ -120,7 +136,7 @@ def finetune(
         args=training_arguments,
         train_dataset=train,
         eval_dataset=datasets["validation"],
-        data_collator=training.collator_class()(tokenizer, **padding),
+        data_collator=collator,
         compute_metrics=metrics,
         callbacks=callbacks,
         optimizer_cls_and_kwargs=find_optimizer(model_arguments, training_arguments),
@@ -177,6 +193,38 @@ class FineTuneTrainer(Trainer):
             warnings.simplefilter("ignore", UnknownNucleotidesWarning)
             return super().prediction_step(model, *args, **kwargs)
 
+    def get_eval_dataloader(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate every RNA, also where the last ones are dropped in training."""
+        drops = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = False
+        try:
+            return super().get_eval_dataloader(*args, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = drops
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Set up the optimiser; complaints get the name of the option."""
+        name = str(getattr(self.args.optim, "value", self.args.optim))
+        what = f"optim {name}" + (f" with optim_args {self.args.optim_args!r}" if self.args.optim_args else "")
+        try:
+            return super().create_optimizer(*args, **kwargs)
+        except ImportError as error:
+            raise ImportError(f"{what} can't be used: {error}") from error
+        except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{what} can't be used: {error}") from error
+
+    def init_hf_repo(self, *args: Any, **kwargs: Any) -> None:
+        """Make the repository to push to; the one place where a run without the Hub would fail."""
+        try:
+            super().init_hf_repo(*args, **kwargs)
+        except Exception as error:  # of whatever package it is that asks the Hub
+            reason = " ".join(str(error).split())[:200]
+            raise ConnectionError(
+                f"push_to_hub: the Hub can't be reached, or does not take the repository "
+                f"{self.args.hub_model_id or Path(str(self.args.output_dir)).name!r} ({reason}); leave push_to_hub out "
+                "and upload the folder later"
+            ) from error
+
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Set up the schedule for the number of optimiser steps of the whole training."""
         args = self.args
@@ -217,14 +265,23 @@ def load_config(arguments: ModelArguments) -> Any:
         raise ValueError(f"the configuration of {arguments.model}: {error.__cause__ or error}") from error
 
 
-def load_model(arguments: ModelArguments, task: Task) -> Any:
-    """Open the model with the task's head."""
-    auto_class = task.auto_class()
+def load_config_for(arguments: ModelArguments, task: Task) -> Any:
+    """Open the model's configuration.
+
+    Raises:
+        ValueError: the model has no head for the task.
+    """
     config = load_config(arguments)
-    if type(config) not in auto_class._model_mapping:
+    if type(config) not in task.auto_class()._model_mapping:
         raise ValueError(
             f"{arguments.model} is a {config.model_type}, which has no head for {arguments.task}: name another model"
         )
+    return config
+
+
+def load_model(arguments: ModelArguments, task: Task, config: Any) -> Any:
+    """Open the model with the task's head, in the size that a configuration says."""
+    auto_class = task.auto_class()
     if arguments.from_scratch:
         model = auto_class.from_config(config)
     else:
@@ -274,15 +331,18 @@ def find_optimizer(arguments: ModelArguments, training: TrainingArguments) -> tu
         return None
     if arguments.optimizer != "ranger":
         raise ValueError(f"optimizer is {arguments.optimizer!r}: choose adamw or ranger")
-    _need("pytorch_optimizer", "ranger")
+    need("pytorch_optimizer", "ranger")
     from pytorch_optimizer import Ranger
 
     return Ranger, {"lr": training.learning_rate, "weight_decay": training.weight_decay}
 
 
-def _need(module: str, what: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise ImportError(f"{what} needs the package {module.replace('_', '-')}: pip install 'rna-hf[train]'")
+def check_smoothing(config: Any) -> None:
+    """Refuse to smooth labels that are numbers."""
+    if problem_type_of(config) != "single_label_classification":
+        raise ValueError(
+            f"label_smoothing_factor is for classes, and this is a {problem_type_of(config)}: leave it out"
+        )
 
 
 class EpochCallback(TrainerCallback):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,19 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from ..data.checks import explain_unknown, unknown_share
 from ..data.collators import DataCollatorForReactivity
 from ..data.splits import MAX_K
-from ..data.text_files import check_count
 from ..measured import is_measured
-from ..tasks import Training
+from ..tasks import Task
 from ..tokenization import KEPT_ENDS
 from .arguments import DataArguments
+from .labels import (
+    Layout,
+    check_labels,
+    check_ratios,
+    explain_missing,
+    find_labels,
+    number_classes,
+    settle_classes,
+)
 
 # Which RNAs are taken by the signal-to-noise ratios of their profiles; the loss counts a profile by the same limit.
 PROFILES = ("all", "good", "dirty", "low_quality")
@@ -56,7 +64,9 @@ def check_data_arguments(arguments: DataArguments) -> None:
         )
 
 
-def load_splits(arguments: DataArguments, task: Training, config: Any, seed: int) -> dict[str, Any]:
+def load_splits(
+    arguments: DataArguments, task: Task, config: Any, seed: int, stated: Collection[str] = ()
+) -> dict[str, Any]:
     """Read the data sets: `train`, `validation` and, if named, `test`.
 
     The validation set is drawn before the choice of lengths and profiles, so runs on the same file with the same seed
@@ -65,22 +75,23 @@ def load_splits(arguments: DataArguments, task: Training, config: Any, seed: int
     Args:
         arguments: what to read.
         task: what for.
-        config: of the model, which may name the labels and say what it is able to read.
+        config: of the model, which may name the labels and say what it is able to read; where labels are classes and
+            `stated` does not say how many, it gets those of the training data.
         seed: of what is set aside.
+        stated: the fields of the configuration that somebody has set.
 
     Raises:
         ValueError: a file can't be used, or holds an RNA that is too short for the model.
     """
     shortest = shortest_readable(arguments, config)
-    names = getattr(config, task.label_names) if task.label_names else None
 
-    def load(file: str) -> Any:
-        dataset = load_labelled(file, arguments, task, names)
+    def load(file: str, is_train: bool = False) -> Any:
+        dataset = load_labelled(file, arguments, task, config, stated if is_train else None)
         check_lengths(dataset, shortest, arguments.min_length, file)
         warn_about_unknown(dataset, arguments, config, file)
         return dataset
 
-    train = load(arguments.train_file)
+    train = load(arguments.train_file, is_train=True)
     lengths = np.array([len(sequence) for sequence in train["sequence"]])
     fits = (lengths >= arguments.min_length) & ((lengths <= arguments.max_length) | (arguments.max_length == 0))
     fits &= choose_profiles(train, arguments.profiles, arguments.train_file)
@@ -231,32 +242,49 @@ def find_files(file: str) -> list[Path]:
     return paths
 
 
-def load_labelled(file: str, arguments: DataArguments, task: Training, names: Sequence[str] | None) -> Any:
-    """Read one file into a `datasets.Dataset` with the task's columns.
+def load_labelled(
+    file: str, arguments: DataArguments, task: Task, config: Any, stated: Collection[str] | None = None
+) -> Any:
+    """Read one file into a `datasets.Dataset` with the task's columns, all labels checked.
 
     Args:
         file: as `DataArguments.train_file`.
         arguments: how to read it.
         task: says which columns there must be.
-        names: of an RNA's labels, if their number is fixed.
+        config: of the model.
+        stated: for training data, from which the configuration may learn how many classes there are: the fields of the
+            configuration that somebody has set.
     """
+    training = task.training
+    assert training is not None
+    names = list(getattr(config, training.label_names)) if training.label_names else []
     options = {"compartments": names, "round_labels": arguments.round_labels} if names else {}
     dataset = load_table(file, arguments.data_format, **options)
-    try:
-        dataset = task.prepare(dataset)
-    except ValueError as error:
-        raise ValueError(f"{file}, {error}") from error
-    missing = [column for column in task.columns if column not in dataset.column_names]
+    dataset = find_labels(dataset, file, training, task.prediction, config)
+    check_ratios(dataset, file, dict.fromkeys(("signal_to_noise", "reads"), len(names)) if names else {})
+    dataset = _changed(training.prepare, dataset, file)
+    missing = [column for column in training.columns if column not in dataset.column_names]
     if missing:
-        raise ValueError(f"{file} lacks the column {missing[0]!r}; it has {', '.join(dataset.column_names)}")
-    for column in {"labels", "coordinates"} & set(task.columns):
+        raise ValueError(f"{file} {explain_missing(dataset, missing[0])}")
+    if stated is not None:
+        settle_classes(dataset, file, training, config, stated)
+    dataset = number_classes(dataset, file, training, config)
+    if layout := Layout.of(training, config):
+        dataset = check_labels(dataset, file, layout)
+    dataset = _changed(training.finish, dataset, file)
+    for column in {"labels", "coordinates"} & set(training.columns):
         # It stops at the first, mostly.
         if not any(is_measured(np.asarray(values, dtype=float)).any() for values in dataset[column]):
             raise ValueError(f"{file}: no entry of {column} was measured, all are NaN or -100: nothing to learn from")
-    if names:
-        for row, labels in enumerate(dataset["labels"], start=1):
-            check_count(f"{file}, row {row}", "labels", len(labels), len(names), f"one for each of {', '.join(names)}")
     return dataset
+
+
+def _changed(change: Callable[[Any], Any], dataset: Any, file: str) -> Any:
+    """Return what a task makes of a data set; its complaints get the file's name."""
+    try:
+        return change(dataset)
+    except ValueError as error:
+        raise ValueError(f"{file}, {error}") from error
 
 
 def load_table(file: str, data_format: str, **options: Any) -> Any:
