@@ -87,7 +87,7 @@ def open_binary(path: Path, name: str = "", is_seekable: bool = False) -> Iterat
     except UnicodeDecodeError as error:
         raise ValueError(explain_broken(name, "utf-8", error, _find_undecodable_line(path, name))) from error
     except csv.Error as error:
-        raise ValueError(f"{name} is not a readable table: {error}") from error
+        raise ValueError(f"{name} is not a readable table: {error}; correct the line or save it again") from error
 
 
 @contextlib.contextmanager
@@ -262,6 +262,22 @@ def find_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> lis
             f"{path}, line {line}: no column {', '.join(missing)}; the columns are {shown}. Is this the right file?"
         )
     return [names.index(name) for name in wanted]
+
+
+def csv_options(path: Path) -> dict[str, Any]:
+    """Return what pandas must be told of a CSV that is not parted by commas or not in UTF-8; mostly nothing."""
+    with open(path, "rb") as file:
+        encoding = find_encoding(file.read(64), str(path))
+    with open_binary(path) as file:
+        header = read_header(file)
+    options: dict[str, Any] = {}
+    if header.delimiter != ",":
+        options["sep"] = header.delimiter
+    if header.num_lines > 1:
+        options["skiprows"] = header.num_lines - 1
+    if not encoding.startswith("utf-8"):
+        options["encoding"] = encoding
+    return options
 
 
 def read_csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
