@@ -100,6 +100,18 @@ def test_complexes_are_refused_with_their_number_of_strands(text: str, mark: str
         parse_dbn(text)
 
 
+def test_sequences_that_are_nearly_right_are_told_what_to_drop() -> None:
+    for line, wrong in (("GG-AAACC", "-"), ("GGAAA CC", " "), ("GGAA10CC", "1")):
+        with pytest.raises(ValueError, match=f"line 2: a sequence is expected, got '{line}'; remove '{wrong}' and"):
+            parse_dbn(f">x\n{line}\n((...)).\n")
+
+
+def test_files_of_the_option_o(tmp_path: Path) -> None:
+    for suffix in (".fold", ".sub"):
+        (tmp_path / f"a{suffix}").write_text(">a\nGGAAACC\n((...)) (-1.20)\n@\n")
+        assert [(s.id, s.energy) for s in read_structures(tmp_path / f"a{suffix}")] == [("a", -1.2)]
+
+
 def test_columns_that_say_nothing_of_strands() -> None:
     for columns in ("0 0", "1 1", "9 9"):
         assert parse_ct(f"2 x\n1 A {columns} 0 1\n2 C {columns} 0 2\n")[0].sequence == "AC"

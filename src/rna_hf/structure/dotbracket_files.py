@@ -26,6 +26,7 @@ _NO_TITLE_AFTER_ALL = re.compile(r"[^A-Za-z0-9\s]+")  # the 3' end of a wrapped 
 # RNAsubopt writes the lowest energy and the range after the sequence, and the range after the title.
 _SEQUENCE = re.compile(rf"([A-Za-z]+)(?:\s+{NUMBER}){{0,2}}")
 _STRANDS = re.compile(rf"[A-Za-z]+(?:[{STRAND_BREAKS}][A-Za-z]*)+(?:\s+{NUMBER})*")
+_NEARLY_SEQUENCE = re.compile(r"[A-Za-z]{2,}([-.~* \d])[-.~* \dA-Za-z]*")  # gaps, blanks, numbers of positions
 _RANGE = re.compile(r"\s*\[\s*-?\d+\s*\]$")
 # What RNAfold says below the structures, on a terminal too.
 _MINIMUM = re.compile(rf"minimum free energy\s*=\s*({NUMBER})\s*kcal/mol", re.IGNORECASE)
@@ -160,7 +161,7 @@ class _Parser:
         if found and self.num_read and self.structures[-1].energy is None:
             self.structures[-1] = dataclasses.replace(self.structures[-1], energy=float(found[1]))
             self.is_lowest_first = True
-        return bool(self.num_read and (found or _REPORT.match(line)))
+        return bool(self.num_read and (found or _REPORT.match(line) or line == "@"))
 
     def _read_sequence(self, letters: str, line: str) -> None:
         if self.num_read:
@@ -177,8 +178,9 @@ class _Parser:
         if "&" in symbols:
             raise strands_error(self.name, number, "'&'", symbols.count("&") + 1)
         if not self.sequence:
-            problem = f"a sequence is expected, got {line[:80]!r}; write letters only, then the structure"
-            raise line_error(self.name, number, problem)
+            wrong = _NEARLY_SEQUENCE.fullmatch(line)
+            remedy = f"remove {wrong[1]!r} and the like" if wrong else "write letters only, then the structure"
+            raise line_error(self.name, number, f"a sequence is expected, got {line[:80]!r}; {remedy}")
         if self.num_read and not self.structure and self._is_of_ensemble(after):
             return
         self.structure += symbols

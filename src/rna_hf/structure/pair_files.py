@@ -37,8 +37,8 @@ def read_structures(path: str | Path) -> list[SecondaryStructure]:
     """Read a file of secondary structures, the format following from its suffix.
 
     Args:
-        path: `.ct`, `.bpseq`, `.st` (bpRNA), `.nopct` (CRW) or dot-bracket: `.dbn`, `.db`, `.dot`, `.vienna`, `.fa`,
-            `.fasta`.
+        path: `.ct`, `.bpseq`, `.st` (bpRNA), `.nopct` (CRW) or dot-bracket: `.dbn`, `.db`, `.dot`, `.vienna`, `.fold`
+            and `.sub` (of ViennaRNA's `-o`), `.fa`, `.fasta`.
 
     Returns:
         The RNAs in the file's order.
@@ -98,9 +98,8 @@ def parse_ct(text: str, name: str = "CT text") -> list[SecondaryStructure]:
         fields = line.split(maxsplit=1)
         length = to_int(fields[0])
         if _CT_ENTRY.fullmatch(line) or not length:
-            raise line_error(
-                name, number, f"a header such as '76 title' is expected, got {line!r}; check the length above"
-            )
+            remedy = "check the length above" if records else "write it above, with the number of nucleotides"
+            raise line_error(name, number, f"a header such as '76 title' is expected, got {line!r}; {remedy}")
         if _BPSEQ_ENTRY.fullmatch(line) and length == 1:
             problem = f"a header such as '76 title' is expected, got {line!r}; if this is BPSEQ, name the file .bpseq"
             raise line_error(name, number, problem)
@@ -208,7 +207,7 @@ _FORMATS: dict[str, tuple[_Parser, _Writer | None]] = {
     ".bpseq": (parse_bpseq, format_bpseq),
     ".st": (parse_st, None),
     ".nopct": (parse_ct, None),
-    **dict.fromkeys((".dbn", ".db", ".dot", ".vienna", ".fa", ".fasta"), (parse_dbn, format_dbn)),
+    **dict.fromkeys((".dbn", ".db", ".dot", ".vienna", ".fold", ".sub", ".fa", ".fasta"), (parse_dbn, format_dbn)),
 }
 
 _Entry = tuple[str, int, int]  # letter, partner (1-based, 0 for none), line
@@ -218,7 +217,9 @@ def _format_of(path: Path) -> tuple[_Parser, _Writer | None]:
     try:
         return _FORMATS[path.suffix.lower()]
     except KeyError:
-        raise ValueError(f"{path} has an unknown suffix; structures are in {', '.join(_FORMATS)} files") from None
+        raise ValueError(
+            f"{path} has an unknown suffix; structures are in {', '.join(_FORMATS)} files: rename it"
+        ) from None
 
 
 def _is_ct_header(columns: list[str]) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
 # What is looked for in a folder; a FASTA file there is more likely to hold sequences alone.
-_SUFFIXES = (".ct", ".nopct", ".bpseq", ".st", ".dbn", ".db", ".dot", ".vienna")
+_SUFFIXES = (".ct", ".nopct", ".bpseq", ".st", ".dbn", ".db", ".dot", ".vienna", ".fold", ".sub")
 
 
 def read_secondary_structures(
@@ -36,7 +36,8 @@ def read_secondary_structures(
 
     Args:
         paths: a file (the suffixes are those of `rna_hf.structure.read_structures`), a folder (`.ct`, `.nopct`,
-            `.bpseq`, `.st`, `.dbn`, `.db`, `.dot` and `.vienna` files in it, sorted by path), or several of either.
+            `.bpseq`, `.st`, `.dbn`, `.db`, `.dot`, `.vienna`, `.fold` and `.sub` files in it, sorted by path), or
+            several of either.
         on_unknown: what to do with a letter that is not RNA: `error`, or `n` to read it as N.
         streaming: return an `IterableDataset` that reads one file at a time; each file is a shard.
         cache_dir: folder of the `Dataset`'s Arrow file; the cache of `datasets` if omitted.
