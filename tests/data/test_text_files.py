@@ -93,6 +93,21 @@ def test_delimiters(tmp_path, read_both, delimiter, hint, name):
     assert len(read_both(read_localisation, path, compartments=COMPARTMENTS)) == 2
 
 
+def test_decimal_commas_between_commas(tmp_path, refuses):
+    path = tmp_path / "a.csv"
+    path.write_text("id,sequence,Cytosol,Nuclear\na,ACGU,0,5,0,5\n")
+    message = "a.csv, line 2: 6 fields where 4 .*a comma in a number is taken for one between fields: write decimal"
+    refuses(message, read_localisation, path, compartments=COMPARTMENTS)
+
+
+def test_blank_lines_above_a_header(tmp_path, read_both):
+    path = tmp_path / "a.csv"
+    for start in ("\n\r\n", "\ufeff\n", "\nsep=;\n\n"):
+        path.write_text(start + TABLE.replace(",", ";"), encoding="utf-8", newline="")
+        assert records(path) == [("a", "ACGU"), ("b ö", "GGCC")]
+        assert len(read_both(read_localisation, path, compartments=COMPARTMENTS)) == 2
+
+
 def test_what_stands_in_quotes_parts_nothing():
     text = '"a;b;c;d",sequence\n"x;y",ACGU\n'
     assert [row for _, row in read_rows(text.splitlines(keepends=True))][1] == ["x;y", "ACGU"]
@@ -118,7 +133,7 @@ def test_lines_in_messages_count_the_hint(tmp_path, refuses):
     refuses("a.csv, line 2: no column sequence_id", read_ribonanza_test, path)
 
 
-@pytest.mark.parametrize("value", ["0,5", "-1,25", ",5", "1,5e-3"])
+@pytest.mark.parametrize("value", ["0,5", "-1,25", ",5", "1,5e-3", "1.000,5", "1,000", "1,000.5"])
 def test_decimal_commas_are_refused_with_a_remedy(tmp_path, refuses, value):
     path = tmp_path / "a.csv"
     path.write_text(f"id;sequence;Cytosol;Nuclear\na;ACGU;1.5;2\nb;ACGU;{value};3\n")

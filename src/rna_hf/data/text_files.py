@@ -28,7 +28,7 @@ _ZIP = b"PK\x03\x04"
 _CSV_FIELD_LIMIT = 2**31 - 1
 _DELIMITERS = ",;\t"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)  # what Excel takes as a hint, and writes
-_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[-+]?[\d.]*,[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def check_file(path: str | Path, name: str = "", if_missing: str = "", if_folder: str = "name a file in it") -> Path:
@@ -208,14 +208,20 @@ def read_rows(text: Iterable[str], delimiter: str = ",") -> Iterator[tuple[int, 
     """
     csv.field_size_limit(_CSV_FIELD_LIMIT)
     lines = iter(text)
-    first = next(lines, "")
-    separator = _SEPARATOR_LINE.fullmatch(first)
-    if separator:
-        first = next(lines, "")
-    delimiter = separator[1] if separator else find_delimiter(first, delimiter)
-    num_skipped = 1 if separator else 0
+    num_skipped = 0
+    separator = None
+    for first in lines:
+        if first.strip() and not separator and (separator := _SEPARATOR_LINE.fullmatch(first)):
+            delimiter = separator[1]
+        elif first.strip():
+            break
+        num_skipped += 1
+    else:
+        return
+    if not separator:
+        delimiter = find_delimiter(first, delimiter)
     # strict: an unclosed quote would otherwise swallow all rows after it.
-    reader = csv.reader(itertools.chain([first] if first else [], lines), delimiter=delimiter, strict=True)
+    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
     try:
         for row in reader:
             yield reader.line_num + num_skipped, row
@@ -240,12 +246,17 @@ def read_header(file: IO[bytes]) -> Header:
 
     Fields are parted as in `read_rows`.
     """
-    line = file.readline().removeprefix(_BYTE_ORDER_MARK)
-    separator = _SEPARATOR_LINE.fullmatch(line.decode("utf-8"))
-    if separator:
-        line = file.readline()
+    separator = None
+    line, num_lines = b"", 0
+    while line := file.readline():
+        line = line.removeprefix(_BYTE_ORDER_MARK)
+        num_lines += 1
+        found = None if separator else _SEPARATOR_LINE.fullmatch(line.decode("utf-8"))
+        separator = separator or found
+        if line.strip() and not found:
+            break
     delimiter = separator[1] if separator else find_delimiter(line.decode("utf-8"))
-    return Header(split_line(line, delimiter=delimiter), delimiter, 2 if separator else 1)
+    return Header(split_line(line, delimiter=delimiter), delimiter, max(num_lines, 1))
 
 
 def find_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -298,7 +309,7 @@ def read_csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, lis
             if not row:
                 continue
             where = f"{path}, line {line}"
-            check_count(where, "fields", len(row), len(names), "one for each column of the header")
+            check_fields(where, row, len(names))
             yield where, [row[place] for place in places]
 
 
@@ -314,6 +325,14 @@ def check_count(where: str, what: str, count: int, expected: int, meaning: str) 
     """
     if count != expected:
         raise ValueError(f"{where}: {count} {what} where {expected} are needed, {meaning}; correct or drop the record")
+
+
+def check_fields(where: str, row: Sequence[str], expected: int) -> None:
+    """Raise a ValueError unless a row has as many fields as the header has columns; see `check_count`."""
+    meaning = "one for each column of the header"
+    if len(row) > expected and any(field.strip().isdecimal() for field in row):
+        meaning += " (a comma in a number is taken for one between fields: write decimal points)"
+    check_count(where, "fields", len(row), expected, meaning)
 
 
 def parse_number(field: str, where: str, name: str) -> float:

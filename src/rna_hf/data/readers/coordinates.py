@@ -12,6 +12,7 @@ from ..checks import check_sequence
 from ..text_files import (
     Header,
     check_count,
+    check_fields,
     check_file,
     find_columns,
     open_binary,
@@ -172,7 +173,7 @@ def _parse_rows(
     coordinates = np.empty((len(rows), len(columns.coordinates)), dtype=np.float64)
     for index, row in enumerate(rows):
         where = f"{path}, line {first_line + index}"
-        check_count(where, "fields", len(row), columns.num_columns, "one for each column of the header")
+        check_fields(where, row, columns.num_columns)
         _, resname, resid = (row[place] for place in columns.names)
         if resid != str(index + 1):
             raise ValueError(f"{where}: resid is {resid!r} where {index + 1} (1-based) is due; sort the target's rows")

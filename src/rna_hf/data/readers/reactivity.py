@@ -20,6 +20,7 @@ from ..checks import check_sequence
 from ..text_files import (
     Header,
     check_count,
+    check_fields,
     check_file,
     find_columns,
     open_binary,
@@ -250,7 +251,7 @@ def _pair_rows(keys: np.ndarray, channels: np.ndarray) -> np.ndarray:
 
 def _add_profile(record: dict[str, Any], channel: int, fields: list[str], columns: _Columns, where: str) -> None:
     """Put one row of the file into its channel of the record."""
-    check_count(where, "fields", len(fields), columns.num_columns, "one for each column of the header")
+    check_fields(where, fields, columns.num_columns)
     identifier, _, dataset_name = (fields[place] for place in columns.keys)
     sequence, *values = (fields[place] for place in columns.values)
     if not record:
