@@ -40,6 +40,21 @@ ANNOTATION_DATA:2 sequence:GGACG
 REACTIVITY:1 7 6 5 2
 REACTIVITY:2 0 0 5 2
 """
+# Transcripts of three lengths, as TECtools writes them; the first two nucleotides were not measured.
+SHORT_ROWS = """RDAT_VERSION 0.4
+NAME transcripts
+SEQUENCE GGACGUACG
+OFFSET 0
+SEQPOS A3 C4 G5 U6 A7 C8 G9
+ANNOTATION modifier:BzCN
+DATA_ANNOTATION:1 sequence:GGACG signal_to_noise:strong:3.5
+DATA:1 0.1 0.2 0.3 0.4
+DATA:2 1 2 3 4 5 6 7
+DATA:3 1 2 3 4 5
+DATA_ERROR:3 0.1 0.1 0.1 0.1 0.1
+DATA_ANNOTATION:2 sequence:GGACGUACG
+DATA_ANNOTATION:3 sequence:GGACG
+"""
 MUTANTS = """RDAT_VERSION 0.34
 NAME mutants
 SEQUENCE GGACGU
@@ -87,6 +102,27 @@ def test_a_library(write_rdat, read_both):
     assert second["modifier"] == "2A3"
 
 
+@pytest.mark.parametrize("names", ["0.4", "0.34"])
+def test_rows_shorter_than_the_header(write_rdat, read_both, names):
+    content = SHORT_ROWS.replace("0.1 0.2 0.3 0.4", "0.1 0.2 0.3")
+    if names == "0.34":
+        content = content.replace("DATA_ANN", "ANN").replace("ATION:", "ATION_DATA:").replace("0.4", "0.34")
+        content = content.replace("DATA_ERROR", "REACTIVITY_ERROR").replace("\nDATA:", "\nREACTIVITY:")
+    first, second, third = read_both(read_rdat, write_rdat(content))
+    np.testing.assert_equal(first["reactivity"], [NAN, NAN, *np.float32([0.1, 0.2, 0.3])])  # those in SEQPOS
+    np.testing.assert_equal(second["reactivity"], [NAN, NAN, 1, 2, 3, 4, 5, 6, 7])
+    np.testing.assert_equal(third["reactivity"], [1, 2, 3, 4, 5])  # one for each nucleotide
+    np.testing.assert_equal(third["errors"], np.float32([0.1] * 5))
+    assert [record["modifier"] for record in (first, second, third)] == ["BzCN"] * 3
+    np.testing.assert_equal(first["signal_to_noise"], 3.5)
+
+
+@pytest.mark.parametrize("version", ["0.24", "0.3", "0.34", "0.35", "0.4", "0.40"])
+@pytest.mark.parametrize("start", ["RDAT_VERSION\t", "VERSION: ", "\n\nRDAT_VERSION ", "\ufeffRDAT_VERSION "])
+def test_versions(write_rdat, read_both, version, start):
+    assert len(read_both(read_rdat, write_rdat(CONSTRUCT.replace("RDAT_VERSION\t0.33", start + version)))) == 2
+
+
 def test_labels_of_the_two_channels(write_rdat, read_both):
     dms, shape = read_both(read_rdat, write_rdat(CONSTRUCT))
     assert np.shape(dms["labels"]) == (8, 2)
@@ -111,6 +147,11 @@ def test_mutants_have_their_own_sequences(write_rdat, read_both):
     assert [record["id"].rpartition(":")[2] for record in records] == ["1", "2", "3", "5"]
 
 
+@pytest.mark.parametrize("name", ["a_0.34.rdat", "a_0.34.RDAT.txt", "a_0.34.txt"])
+def test_ids_keep_the_points_of_a_name(write_rdat, read_both, name):
+    assert read_both(read_rdat, write_rdat(MUTANTS, name))[0]["id"] == "a_0.34:1"
+
+
 def test_gzip(tmp_path, write_rdat, read_both):
     packed = tmp_path / "HAIRPN_1M7_0001.rdat.gz"
     packed.write_bytes(gzip.compress(CONSTRUCT.encode()))
@@ -121,7 +162,18 @@ def test_gzip(tmp_path, write_rdat, read_both):
     ("content", "old", "new", "match"),
     [
         (CONSTRUCT, "RDAT_VERSION", "PDB", "line 1: not RDAT"),
-        (CONSTRUCT, "REACTIVITY:", "AREA_PEAK:", "older than version 0.24"),
+        (CONSTRUCT, "REACTIVITY:", "AREA_PEAK:", r"\(RDAT 0.33\): raw peak areas .*older than version 0.24"),
+        (CONSTRUCT, "REACTIVITY:", "TRACE:", r"\(RDAT 0.33\): no line REACTIVITY:<number>, or DATA:<number>"),
+        (CONSTRUCT, "0.33", "0.22", "line 1: RDAT version '0.22' is not known; versions 0.24 to 0.4 .*raw peak areas"),
+        (CONSTRUCT, "0.33", "0.5", "line 1: RDAT version '0.5' is not known; versions 0.24 to 0.4 are read: write"),
+        (CONSTRUCT, "0.33", "next", "line 1: RDAT version 'next' is not known"),
+        (CONSTRUCT, "0.33", "", "line 1: RDAT version '' is not known"),
+        (
+            SHORT_ROWS,
+            "0.1 0.2 0.3",
+            "0.1",
+            r"\(RDAT 0.4\), line 8 \(DATA:1\): 2 values where 7 are needed.*or 3 for those",
+        ),
         (CONSTRUCT, "SEQPOS", "MUTPOS", "no line SEQPOS"),
         (CONSTRUCT, "OFFSET\t-2", "OFFSET\t-1", "position A1 of SEQPOS falls on 'g' in SEQUENCE"),
         (CONSTRUCT, "OFFSET\t-2", "OFFSET\t9", "position A1 of SEQPOS lies outside the 8 nucleotides"),

@@ -43,6 +43,18 @@ def write_train(tmp_path):
     return write
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("hint", ["", "sep={}\n"])
+def test_other_delimiters(write_train, read_both, refuses, delimiter, hint):
+    expected = read_both(read_ribonanza, write_train(ROWS))
+    header, rows = (hint.format(delimiter) + HEADER).replace(",", delimiter), [r.replace(",", delimiter) for r in ROWS]
+    np.testing.assert_equal(read_both(read_ribonanza, write_train(rows, header)), expected)
+    line = 3 if hint else 2
+    refuses(
+        f"line {line}: .*'0,5', which has a comma", read_ribonanza, write_train([rows[0].replace("0.5", "0,5")], header)
+    )
+
+
 def test_rows_are_joined_wherever_they_are(write_train, read_both):
     records = read_both(read_ribonanza, write_train(ROWS))
     assert [(r["id"], r["dataset_name"]) for r in records] == [
@@ -151,7 +163,7 @@ def test_records_suit_the_collator(write_train, repository_root):
         (",150,", ",many,", "line 3: reads is 'many', not a number"),
         (",7.5,1,,1.5,,", ",7.5,1,,1.5,", "line 3: 18 fields where 19 are needed"),
         (",7.5,1,,1.5,,", ",7.5,1,,1.5,,2.5", "line 3: labels go on to position 4"),
-        (",7.5,1,,1.5,,", ",7.5,1,,high,,", "line 3: a reactivity or its error is no number"),
+        (",7.5,1,,1.5,,", ",7.5,1,,high,,", "line 3: a reactivity or its error is .high., not a number"),
         ("a1,GACUA,DMS_MaP,15k", "a1,GACUU,DMS_MaP,15k", "line 5: the sequence differs"),
         ("b2,GAC,", "b2,GACUAGACUAG,", "line 3: the sequence has 11 nucleotides"),
         ("c3,GACUAG,2A3_MaP,15k_2A3,101,3.0,1,,4.0,,,,,,0.1,,,,", "c3,GAC", "line 7: only 2 fields"),

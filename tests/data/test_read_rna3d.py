@@ -43,6 +43,13 @@ def test_one_conformation(write_files, read_both):
     np.testing.assert_equal(second["coordinates"], [[1.5, 2.5, 3.5], [NAN, NAN, NAN]])
 
 
+def test_other_delimiters(write_files, read_both):
+    expected = read_both(read_rna3d, *write_files())
+    sequences = SEQUENCES.replace(",", ";").replace("SARCIN;", "SARCIN,")
+    labels = "sep=;\n" + TRAIN_LABELS.replace(",", ";")
+    np.testing.assert_equal(read_both(read_rna3d, *write_files(sequences, labels)), expected)
+
+
 def test_several_conformations_without_the_empty_ones(write_files, read_both):
     missing = ",".join(["-1e+18"] * 3)
     labels = "\n".join(

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from .fastq import parse_fastq
 from .tables import MISSING, Columns, columns_in_memory, find_sequence_columns, plain_value
-from .text_files import check_file, is_gzip, open_text, read_rows
+from .text_files import check_file, is_gzip, open_described, open_text, read_rows
 
 LITERAL_ID = "sequence"
 
@@ -196,38 +196,40 @@ class SequenceFile(SequenceInput):
             "lines": self._read_lines,
             "jsonl": self._read_jsonl,
         }
-        with self._open_text() as text:
+        with self._open_text(has_descriptions=kind == "fasta") as text:
             if kind in ("csv", "tsv"):
                 yield from self._read_table(text, "," if kind == "csv" else "\t")
             else:
                 yield from readers[kind](text)
 
-    def _open_text(self) -> contextlib.AbstractContextManager[io.TextIOWrapper]:
+    def _open_text(self, has_descriptions: bool) -> contextlib.AbstractContextManager[Iterator[str]]:
         if self._must_be_gzip and not is_gzip(self.path):
             raise ValueError(f"{self.name} is a broken gzip: it does not begin as a gzip file does")
-        return open_text(self.path, self.name)
+        return open_described(self.path, self.name) if has_descriptions else open_text(self.path, self.name)
 
     def _sniff(self) -> str:
         """Tell the kind of a file by its beginning."""
         with open(self.path, "rb") as file:
             if file.read(4) == b"PAR1":
                 return "parquet"
-        with self._open_text() as text:
+        with self._open_text(has_descriptions=True) as text:
             first = next((line.strip() for line in text if line.strip()), None)
         if first is None:
             raise ValueError(f"{self.name} holds blank lines only")
         if first.startswith(">"):
             return "fasta"
+        if first.lower().startswith(("sep=", '"sep=')):
+            return "csv"
         if first.startswith(_SAM_TAGS):
             raise ValueError(f"{self.name} is SAM; convert it to FASTA (samtools fasta)")
         if first.startswith("@"):
             return "fastq"
         if "\t" in first:
             return "tsv"
-        is_table = "," in first or first.strip('"').lower() in _HEADERS
+        is_table = "," in first or ";" in first or first.strip('"').lower() in _HEADERS
         return "csv" if is_table else "lines"
 
-    def _read_fasta(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
+    def _read_fasta(self, text: Iterator[str]) -> Iterator[SequenceRecord]:
         number = 0
         header: str | None = None
         location = ""
@@ -252,11 +254,11 @@ class SequenceFile(SequenceInput):
         if header is not None:
             yield SequenceRecord(header, "".join(parts), location)
 
-    def _read_fastq(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
+    def _read_fastq(self, text: Iterator[str]) -> Iterator[SequenceRecord]:
         for identifier, sequence, line_number in parse_fastq(text, self.name):
             yield SequenceRecord(identifier, sequence, f"line {line_number}")
 
-    def _read_lines(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
+    def _read_lines(self, text: Iterator[str]) -> Iterator[SequenceRecord]:
         number = 0
         for line_number, line in enumerate(text, start=1):
             if line := line.strip():
@@ -269,12 +271,12 @@ class SequenceFile(SequenceInput):
                 number += 1
                 yield SequenceRecord(f"seq{number}", line, f"line {line_number}")
 
-    def _read_jsonl(self, text: io.TextIOWrapper) -> Iterator[SequenceRecord]:
+    def _read_jsonl(self, text: Iterator[str]) -> Iterator[SequenceRecord]:
         for number, line in enumerate(text, start=1):
             identifier, sequence = json.loads(line)
             yield SequenceRecord(identifier, sequence, f"item {number}")
 
-    def _read_table(self, text: io.TextIOWrapper, delimiter: str) -> Iterator[SequenceRecord]:
+    def _read_table(self, text: Iterator[str], delimiter: str) -> Iterator[SequenceRecord]:
         rows = read_rows(text, delimiter)
         _, names = next(rows, (0, None))
         if names is None:

@@ -11,19 +11,10 @@ from .dotbracket import (
     partners_to_pairs,
     write_dotbracket,
 )
-from .pair_files import (
-    SecondaryStructure,
-    format_bpseq,
-    format_ct,
-    format_dbn,
-    parse_bpseq,
-    parse_ct,
-    parse_dbn,
-    parse_st,
-    read_structures,
-    write_structures,
-)
+from .dotbracket_files import format_dbn, parse_dbn, parse_st
+from .pair_files import format_bpseq, format_ct, parse_bpseq, parse_ct, read_structures, write_structures
 from .pair_metrics import mean_pair_metrics, pair_metrics
+from .secondary_structure import SecondaryStructure
 from .trace_files import PDB_MAX_RESIDUES, Trace, read_trace, write_trace
 from .trace_viewer import write_viewer
 

@@ -88,8 +88,8 @@ class DataArguments:
         validation_file: the same; if empty, clusters of similar sequences are set aside from `train_file`.
         test_file: the same, measured once at the end; may be empty.
         data_format: "table", or a public format, a key of `rna_hf.data.readers.READERS`: "ribonanza", "ribonanza_test",
-            "rdat", "openvaccine", "structures", "rna3d" (then a file is `sequences.csv,labels.csv`), "fasta", "cefra"
-            or "localisation" (a CSV, or `sequences.fasta,values.csv`).
+            "rdat", "shape" (or `profiles.react,sequences.fasta`), "openvaccine", "structures", "rna3d" (then a file is
+            `sequences.csv,labels.csv`), "fasta", "cefra" or "localisation" (a CSV, or `sequences.fasta,values.csv`).
         profiles: which RNAs to train on, by the signal-to-noise ratios of their profiles: "all", "good" (every one is
             at least 1), "dirty" (one at least is) or "low_quality" (none is).
         validation_fraction: part of the RNAs to set aside.

@@ -66,7 +66,7 @@ def check_arguments(
             f"early_stopping_patience {patience} needs evaluations and the best checkpoint: set eval_strategy and "
             "load_best_model_at_end"
         )
-    check_trainer_options(training_arguments, tasks[model_arguments.task])
+    check_trainer_options(training_arguments, TASKS[model_arguments.task])
     check_schedule(training_arguments)
 
 

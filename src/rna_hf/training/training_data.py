@@ -16,6 +16,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from ..data.checks import explain_unknown, unknown_share
 from ..data.collators import DataCollatorForReactivity
 from ..data.splits import MAX_K
+from ..data.text_files import csv_options
 from ..measured import is_measured
 from ..tasks import Task
 from ..tokenization import KEPT_ENDS
@@ -305,7 +306,8 @@ def load_table(file: str, data_format: str, **options: Any) -> Any:
         kinds = {"parquet": "parquet", "json": "json", "jsonl": "json", "csv": "csv"}
         if suffix not in kinds:
             raise ValueError(f"{file}: a table is .parquet, .json, .jsonl or .csv; else name its data_format")
-        return load_dataset(kinds[suffix], data_files=file, split="train")
+        dialect = csv_options(paths[0]) if suffix == "csv" else {}
+        return load_dataset(kinds[suffix], data_files=file, split="train", **dialect)
     if data_format not in READERS:
         raise ValueError(f"data_format is {data_format!r}: choose table or one of {', '.join(READERS)}")
     reader = READERS[data_format]

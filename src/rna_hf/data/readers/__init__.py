@@ -8,6 +8,7 @@ A new reader is a file here and a line in `READERS`.
 | `read_ribonanza` | Ribonanza `train_data.csv` | reactivity to 2A3 and DMS |
 | `read_ribonanza_test` | Ribonanza `test_sequences.csv` | none |
 | `read_rdat` | RDAT of the RNA Mapping Database | reactivity to the file's modifier |
+| `read_shape` | `.shape`, `.map`, `.react` and FASTA or `.seq` | reactivity to the named modifier |
 | `read_openvaccine` | OpenVaccine `train.json`, `test.json` | reactivity and four kinds of degradation |
 | `read_secondary_structures` | CT, BPSEQ, dot-bracket | base pairs |
 | `read_cefra` | RNATracker's three lines a record (CeFra-seq) | part of the RNA in each compartment |
@@ -30,12 +31,14 @@ from .fasta import read_fasta
 from .localisation import CEFRA_COMPARTMENTS, read_cefra, read_localisation
 from .rdat import RDAT_CHANNELS, read_rdat
 from .reactivity import EXPERIMENT_TYPES, read_ribonanza, read_ribonanza_test
+from .shape import read_shape
 from .structures import read_secondary_structures
 
 READERS: dict[str, Callable[..., Any]] = {
     "ribonanza": read_ribonanza,
     "ribonanza_test": read_ribonanza_test,
     "rdat": read_rdat,
+    "shape": read_shape,
     "openvaccine": read_openvaccine,
     "structures": read_secondary_structures,
     "rna3d": read_rna3d,
@@ -61,4 +64,5 @@ __all__ = [
     "read_ribonanza_test",
     "read_rna3d",
     "read_secondary_structures",
+    "read_shape",
 ]

@@ -10,7 +10,9 @@ import numpy as np
 
 from ..checks import check_sequence
 from ..text_files import (
+    Header,
     check_count,
+    check_fields,
     check_file,
     find_columns,
     open_binary,
@@ -95,13 +97,16 @@ class _LabelColumns(NamedTuple):
     num_columns: int
     names: list[int]
     coordinates: list[int]
+    delimiter: str
+    num_lines: int
 
     @classmethod
-    def find(cls, path: Path, header: list[str]) -> _LabelColumns:
+    def find(cls, path: Path, header: Header) -> _LabelColumns:
         number = max(sum(name.startswith("x_") for name in header), 1)
         coordinates = [f"{axis}_{conformation}" for conformation in range(1, number + 1) for axis in "xyz"]
         names = find_columns(path, header, ("ID", "resname", "resid"))
-        return cls(len(header), names, find_columns(path, header, coordinates))
+        places = find_columns(path, header, coordinates)
+        return cls(len(header), names, places, header.delimiter, header.num_lines)
 
 
 class _Target(NamedTuple):
@@ -122,9 +127,10 @@ def _read_records(
         columns = _LabelColumns.find(labels, read_header(file))
         targets: dict[str, _Target] = {}
         offset = file.tell()
-        for number, line in enumerate(file, start=2):
+        place = columns.names[0]
+        for number, line in enumerate(file, start=columns.num_lines + 1):
             if not line.isspace():
-                _count_row(targets, split_line(line, columns.names[0] + 1)[columns.names[0]], offset, number, labels)
+                _count_row(targets, split_line(line, place + 1, columns.delimiter)[place], offset, number, labels)
             offset += len(line)
         for where, record in _read_sequences(sequences, on_unknown):
             target = targets.get(record["id"])
@@ -133,7 +139,7 @@ def _read_records(
             where = f"{labels}, target {record['id']!r}"
             check_count(where, "rows", target.num_rows, len(record["sequence"]), "one for each nucleotide")
             file.seek(target.offset)
-            rows = [split_line(file.readline()) for _ in range(target.num_rows)]
+            rows = [split_line(file.readline(), delimiter=columns.delimiter) for _ in range(target.num_rows)]
             conformations = _parse_rows(rows, columns, record["sequence"], labels, target.line)
             record["coordinates"] = conformations[0].tolist()
             if all_conformations:
@@ -167,7 +173,7 @@ def _parse_rows(
     coordinates = np.empty((len(rows), len(columns.coordinates)), dtype=np.float64)
     for index, row in enumerate(rows):
         where = f"{path}, line {first_line + index}"
-        check_count(where, "fields", len(row), columns.num_columns, "one for each column of the header")
+        check_fields(where, row, columns.num_columns)
         _, resname, resid = (row[place] for place in columns.names)
         if resid != str(index + 1):
             raise ValueError(f"{where}: resid is {resid!r} where {index + 1} (1-based) is due; sort the target's rows")

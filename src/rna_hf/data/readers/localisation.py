@@ -15,6 +15,7 @@ import numpy as np
 from ..checks import check_sequence
 from ..sources import SequenceFile
 from ..text_files import (
+    Header,
     check_count,
     check_file,
     find_columns,
@@ -159,7 +160,7 @@ def _features(compartments: Sequence[str]) -> Features:
     return Features({"id": Value("string"), "sequence": Value("string"), "labels": labels})
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path) -> Header:
     with open_binary(path) as file:
         return read_header(file)
 

@@ -1,7 +1,8 @@
 """RDAT, the format of the RNA Mapping Database: chemical mapping of one construct or of a library.
 
 Source of the format: Cordero, Lucks & Das, "An RNA Mapping DataBase for curating RNA structure mapping experiments"
-(2012), and the database's specification of versions 0.24 to 0.34.
+(2012), and the database's specification of versions 0.24 to 0.34. Version 0.4, which TECtools writes for transcripts of
+all lengths, has other names for the indexed lines.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 RDAT_CHANNELS = (("2A3", "1M7", "1M6", "NMIA", "5NIA", "NAI", "FAI", "BzCN"), ("DMS",))
 """The modifiers of RibonanzaNet's two channels: reagents of SHAPE, which all acylate flexible nucleotides, and DMS."""
 
-_INDEXED = re.compile(r"(ANNOTATION_DATA|REACTIVITY|REACTIVITY_ERROR|SEQUENCE):(\d+)")
+RDAT_VERSIONS = ("0.24", "0.4")
+"""The oldest and the newest version that are read."""
+
+_INDEXED = re.compile(
+    r"(ANNOTATION_DATA|REACTIVITY|REACTIVITY_ERROR|SEQUENCE|DATA_ANNOTATION|DATA|DATA_ERROR|AREA_PEAK):(\d+)"
+)
+_NAMES_BEFORE_0_4 = {"DATA_ANNOTATION": "ANNOTATION_DATA", "DATA": "REACTIVITY", "DATA_ERROR": "REACTIVITY_ERROR"}
+_ENDING = re.compile(r"(\.rdat(\..*)?|\.[^.]*)$", re.IGNORECASE)
+_VERSION = re.compile(r"\d+(\.\d+)?")
 _POSITION = re.compile(r"([A-Za-z]?)(-?\d+)")
 _SUBSTITUTION = re.compile(r"([ACGUT])(-?\d+)([ACGUTX])", re.IGNORECASE)
 _WILD_TYPE = ("", "WT", "wt")
@@ -52,7 +61,9 @@ def read_rdat(
     A record's sequence is its `sequence:` annotation, or its `SEQUENCE:<n>` line, or the construct's `SEQUENCE` with
     the substitutions of its `mutation:` annotation (`X`, a mixture of all, gives N). Annotations of a record come
     before those of the construct. In a library the shorter designs end before `SEQPOS` does: values past their ends
-    are dropped. Memory: a few bytes for each line of the file besides one record.
+    are dropped, or are not there, and the row has a value for each position of `SEQPOS` within its own sequence or for
+    each of its nucleotides. Version 0.4 says `DATA` for `REACTIVITY` and `DATA_ANNOTATION` for `ANNOTATION_DATA`; the
+    names may be those of either version. Memory: a few bytes for each line of the file besides one record.
 
     The records suit `DataCollatorForReactivity`, which leaves those out whose signal-to-noise ratio is NaN. A model
     learns the values as they are: RibonanzaNet's own were scaled so that 1 is a data set's 90th percentile.
@@ -65,16 +76,16 @@ def read_rdat(
         cache_dir: folder of the `Dataset`'s Arrow file; the cache of `datasets` if omitted.
 
     Raises:
-        ValueError: the file is no RDAT, is older than version 0.24, or contradicts itself.
+        ValueError: the file is no RDAT, is older than version 0.24 or newer than 0.4, or contradicts itself; the
+            message names the version.
     """
     from datasets import Features, List, Value
 
     path = check_file(path)
     with open_binary(path) as file:
-        start = file.readline().removeprefix(b"\xef\xbb\xbf").split()
-        has_ratios = any(line.startswith(b"ANNOTATION") and b"signal_to_noise:" in line for line in file)
-    if not start or start[0] not in (b"RDAT_VERSION", b"VERSION"):
-        raise ValueError(f"{path}, line 1: not RDAT, which begins with RDAT_VERSION; is it the right file?")
+        name = f"{path} (RDAT {_read_version(file, path)})"
+        annotations = (b"ANNOTATION", b"DATA_ANNOTATION")
+        has_ratios = any(line.startswith(annotations) and b"signal_to_noise:" in line for line in file)
     columns: dict[str, Any] = {name: Value("string") for name in ("id", "sequence", "modifier")}
     if has_ratios:
         columns["signal_to_noise"] = Value("float32")
@@ -82,6 +93,7 @@ def read_rdat(
     columns["labels"] = List(List(Value("float32"), length=len(channels)))
     arguments = {
         "path": path,
+        "name": name,
         # Tuples: datasets would cut a list into shards.
         "channels": tuple(tuple(modifier.upper() for modifier in channel) for channel in channels),
         "has_ratios": has_ratios,
@@ -95,20 +107,41 @@ class _Contents:
 
     Attributes:
         header: text of the header's lines by their keyword; repeated keywords are joined.
-        lines: keyword -> index of the record -> place (bytes) and number (1-based) of the line.
+        lines: keyword, as before version 0.4 -> index of the record -> place (bytes) and number (1-based) of the line.
+        keyword: what the lines of reactivities are called, `REACTIVITY` or `DATA`.
     """
 
     header: dict[str, str] = field(default_factory=dict)
     lines: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
+    keyword: str = "REACTIVITY"
 
 
-def _read_records(path: Path, channels: tuple[tuple[str, ...], ...], has_ratios: bool) -> Iterator[dict[str, Any]]:
+def _read_version(file: IO[bytes], path: Path) -> str:
+    """Read the first line that is not blank, and refuse a version that is not known."""
+    number, words = next(((n, line.split()) for n, line in enumerate(file, start=1) if line.strip()), (1, [b""]))
+    keyword, *rest = (word.decode("utf-8", "replace").lstrip("\ufeff") for word in words)
+    if keyword.rstrip(":") not in ("RDAT_VERSION", "VERSION"):
+        raise ValueError(f"{path}, line {number}: not RDAT, which begins with RDAT_VERSION; is it the right file?")
+    oldest, newest = RDAT_VERSIONS
+    text = rest[0] if rest else ""
+    version = float(text) if _VERSION.fullmatch(text) else None
+    if version is not None and float(oldest) <= version <= float(newest):
+        return text
+    problem = f"{path}, line {number}: RDAT version {text[:20]!r} is not known; versions {oldest} to {newest} are read"
+    if version is not None and version < float(oldest):
+        raise ValueError(f"{problem}, and older ones hold raw peak areas: download a later version of the entry")
+    raise ValueError(f"{problem}: write one of these if the lines are the same")
+
+
+def _read_records(
+    path: Path, name: str, channels: tuple[tuple[str, ...], ...], has_ratios: bool
+) -> Iterator[dict[str, Any]]:
     with open_binary(path, is_seekable=True) as file:
-        contents = _find_lines(file, path)
-        construct = _Construct.from_header(contents.header, path)
-        stem = path.name.split(".")[0]
+        contents = _find_lines(file, name)
+        construct = _Construct.from_header(contents.header, name)
+        stem = _ENDING.sub("", path.name)
         for index, (_, number) in contents.lines["REACTIVITY"].items():
-            where = f"{path}, line {number} (REACTIVITY:{index})"
+            where = f"{name}, line {number} ({contents.keyword}:{index})"
             texts = {keyword: _read_line(file, lines, index) for keyword, lines in contents.lines.items()}
             annotation = texts.get("ANNOTATION_DATA", "")
             sequence = construct.sequence_of(annotation, texts.get("SEQUENCE", ""), where)
@@ -129,7 +162,7 @@ def _read_records(path: Path, channels: tuple[tuple[str, ...], ...], has_ratios:
             yield record
 
 
-def _find_lines(file: IO[bytes], path: Path) -> _Contents:
+def _find_lines(file: IO[bytes], name: str) -> _Contents:
     """Read the file once: keep the header, and remember where the rest is."""
     contents = _Contents()
     offset = 0
@@ -138,21 +171,28 @@ def _find_lines(file: IO[bytes], path: Path) -> _Contents:
         keyword = word.decode("utf-8", "replace").lstrip("\ufeff")
         text = rest[0].decode("utf-8", "replace") if rest else ""
         if match := _INDEXED.fullmatch(keyword):
-            places = contents.lines.setdefault(match[1], {})
+            places = contents.lines.setdefault(_NAMES_BEFORE_0_4.get(match[1], match[1]), {})
+            if match[1] == "DATA":
+                contents.keyword = "DATA"
             if int(match[2]) in places:
-                raise ValueError(f"{path}, line {number}: {keyword} is there twice; keep one of them")
+                raise ValueError(f"{name}, line {number}: {keyword} is there twice; keep one of them")
             places[int(match[2])] = (offset, number)
         elif keyword == "NAME" and "NAME" in contents.header:
-            raise ValueError(f"{path}, line {number}: a second construct begins; put each one into a file of its own")
+            raise ValueError(f"{name}, line {number}: a second construct begins; put each one into a file of its own")
         elif keyword in ("ANNOTATION", "SEQPOS"):
             contents.header[keyword] = f"{contents.header.get(keyword, '')} {text}"
         elif keyword in ("NAME", "SEQUENCE", "OFFSET"):
             contents.header[keyword] = text.strip()
         offset += len(line)
     if "REACTIVITY" not in contents.lines:
+        if "AREA_PEAK" in contents.lines:
+            raise ValueError(
+                f"{name}: raw peak areas (AREA_PEAK), as in files older than version 0.24, and no reactivities: "
+                "download a later version of the entry"
+            )
         raise ValueError(
-            f"{path}: no line REACTIVITY:<number>; files older than version 0.24 hold raw peak areas, which this "
-            "reader does not take: download a later version of the entry"
+            f"{name}: no line REACTIVITY:<number>, or DATA:<number> as of version 0.4, so there is nothing to read; is "
+            "it the right file?"
         )
     return contents
 
@@ -194,28 +234,28 @@ class _Construct:
     positions: np.ndarray
 
     @classmethod
-    def from_header(cls, header: dict[str, str], path: Path) -> _Construct:
+    def from_header(cls, header: dict[str, str], name: str) -> _Construct:
         if missing := [keyword for keyword in ("SEQUENCE", "SEQPOS") if not header.get(keyword, "").strip()]:
-            raise ValueError(f"{path}: no line {' or '.join(missing)}; download the file again")
+            raise ValueError(f"{name}: no line {' or '.join(missing)}; download the file again")
         sequence = header["SEQUENCE"]
         try:
             offset = int(header.get("OFFSET") or 0)
         except ValueError as error:
-            raise ValueError(f"{path}: OFFSET is {header['OFFSET'][:40]!r}, not a whole number") from error
+            raise ValueError(f"{name}: OFFSET is {header['OFFSET'][:40]!r}, not a whole number") from error
         positions = []
         for word in header["SEQPOS"].split():
             match = _POSITION.fullmatch(word)
             if match is None:
-                raise ValueError(f"{path}: SEQPOS holds {word[:40]!r}; numbers such as 12 or A12 are known")
+                raise ValueError(f"{name}: SEQPOS holds {word[:40]!r}; numbers such as 12 or A12 are known")
             position = int(match[2]) - offset - 1
             if not 0 <= position < len(sequence):
                 raise ValueError(
-                    f"{path}: position {word} of SEQPOS lies outside the {len(sequence)} nucleotides of SEQUENCE "
+                    f"{name}: position {word} of SEQPOS lies outside the {len(sequence)} nucleotides of SEQUENCE "
                     f"when OFFSET is {offset}; correct one of the three lines"
                 )
             if not _is_same(match[1], sequence[position]):
                 raise ValueError(
-                    f"{path}: position {word} of SEQPOS falls on {sequence[position]!r} in SEQUENCE when OFFSET is "
+                    f"{name}: position {word} of SEQPOS falls on {sequence[position]!r} in SEQUENCE when OFFSET is "
                     f"{offset}; correct one of the three lines"
                 )
             positions.append(position)
@@ -248,13 +288,27 @@ class _Construct:
 
     def spread(self, text: str, length: int, where: str) -> np.ndarray:
         """Return a line's values in float32, one for each nucleotide, NaN where there is none."""
-        values = np.full(len(self.positions), np.nan)
-        if words := text.split():
-            check_count(where, "values", len(words), len(self.positions), "one for each position of SEQPOS")
-            values[:] = [parse_number(word, where, "a value") for word in words]
         spread = np.full(max(length, len(self.sequence)), np.nan, dtype=np.float32)
-        spread[self.positions] = values
+        if words := text.split():
+            positions = self._positions_of(len(words), length, where)
+            spread[positions] = [parse_number(word, where, "a value") for word in words]
         return spread[:length]
+
+    def _positions_of(self, count: int, length: int, where: str) -> np.ndarray:
+        """Return the 0-based positions that so many values of a record of `length` nucleotides belong to."""
+        if count != len(self.positions) and length < len(self.sequence):
+            within = self.positions[self.positions < length]
+            if count == len(within):
+                return within
+            if count == length:
+                return np.arange(length)
+            meaning = (
+                f"one for each position of SEQPOS, or {len(within)} for those in the record's {length} nucleotides"
+            )
+        else:
+            meaning = "one for each position of SEQPOS"
+        check_count(where, "values", count, len(self.positions), meaning)
+        return self.positions
 
 
 def _is_same(letter: str, other: str) -> bool:

@@ -18,7 +18,9 @@ import numpy as np
 
 from ..checks import check_sequence
 from ..text_files import (
+    Header,
     check_count,
+    check_fields,
     check_file,
     find_columns,
     open_binary,
@@ -153,16 +155,18 @@ class _Columns:
     values: tuple[int, ...]
     reactivity: tuple[int, ...]
     errors: tuple[int, ...]
+    delimiter: str
+    num_lines: int
 
     @classmethod
-    def find(cls, path: Path, names: list[str]) -> _Columns:
+    def find(cls, path: Path, names: Header) -> _Columns:
         keys = find_columns(path, names, _KEY_COLUMNS)
         values = find_columns(path, names, _VALUE_COLUMNS)
         reactivity = _find_numbered(path, names, _REACTIVITY, "reactivity")
         errors = _find_numbered(path, names, _ERROR, "reactivity_error")
-        where = f"{path}, line 1"
+        where = f"{path}, line {names.num_lines}"
         check_count(where, "columns reactivity_error_*", len(errors), len(reactivity), "as many as reactivity_*")
-        return cls(len(names), tuple(keys), tuple(values), reactivity, errors)
+        return cls(len(names), tuple(keys), tuple(values), reactivity, errors, names.delimiter, names.num_lines)
 
 
 def _find_numbered(path: Path, names: list[str], pattern: re.Pattern[str], stem: str) -> tuple[int, ...]:
@@ -180,7 +184,7 @@ def _read_profiles(path: Path, experiment_types: tuple[str, ...]) -> Iterator[di
             for channel, row in enumerate(pair):
                 if row >= 0:
                     file.seek(int(offsets[row]))
-                    fields = split_line(file.readline())
+                    fields = split_line(file.readline(), delimiter=columns.delimiter)
                     _add_profile(record, channel, fields, columns, f"{path}, line {lines[row]}")
             yield {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in record.items()}
 
@@ -198,9 +202,9 @@ def _find_pairs(
     max_split = max(columns.keys) + 1
     id_place, type_place, name_place = columns.keys
     offset = file.tell()
-    for number, line in enumerate(file, start=2):
+    for number, line in enumerate(file, start=columns.num_lines + 1):
         if not line.isspace():
-            fields = split_line(line, max_split)
+            fields = split_line(line, max_split, columns.delimiter)
             if len(fields) < max_split:
                 raise ValueError(f"{path}, line {number}: only {len(fields)} fields; the row is cut off")
             experiment_type = fields[type_place]
@@ -247,7 +251,7 @@ def _pair_rows(keys: np.ndarray, channels: np.ndarray) -> np.ndarray:
 
 def _add_profile(record: dict[str, Any], channel: int, fields: list[str], columns: _Columns, where: str) -> None:
     """Put one row of the file into its channel of the record."""
-    check_count(where, "fields", len(fields), columns.num_columns, "one for each column of the header")
+    check_fields(where, fields, columns.num_columns)
     identifier, _, dataset_name = (fields[place] for place in columns.keys)
     sequence, *values = (fields[place] for place in columns.values)
     if not record:
@@ -293,5 +297,6 @@ def _parse_profile(fields: list[str], where: str) -> np.ndarray:
     """Return a profile's values in float32, NaN where the field is empty."""
     try:
         return np.array([float(field) if field else np.nan for field in fields], dtype=np.float32)
-    except ValueError as error:
-        raise ValueError(f"{where}: a reactivity or its error is no number ({error}); correct the row") from error
+    except ValueError:
+        # Slower, but it finds the field.
+        return np.array([parse_number(field, where, "a reactivity or its error") for field in fields], dtype=np.float32)

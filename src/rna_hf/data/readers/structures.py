@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
 # What is looked for in a folder; a FASTA file there is more likely to hold sequences alone.
-_SUFFIXES = (".ct", ".bpseq", ".st", ".dbn", ".db", ".dot", ".vienna")
+_SUFFIXES = (".ct", ".nopct", ".bpseq", ".st", ".dbn", ".db", ".dot", ".vienna", ".fold", ".sub")
 
 
 def read_secondary_structures(
@@ -35,8 +35,9 @@ def read_secondary_structures(
     | `pairs` | P x 2 int32 | 0-based positions of base pairs (i, j), i < j, sorted; pseudoknots included |
 
     Args:
-        paths: a file (the suffixes are those of `rna_hf.structure.read_structures`), a folder (`.ct`, `.bpseq`, `.st`,
-            `.dbn`, `.db`, `.dot` and `.vienna` files in it, sorted by path), or several of either.
+        paths: a file (the suffixes are those of `rna_hf.structure.read_structures`), a folder (`.ct`, `.nopct`,
+            `.bpseq`, `.st`, `.dbn`, `.db`, `.dot`, `.vienna`, `.fold` and `.sub` files in it, sorted by path), or
+            several of either.
         on_unknown: what to do with a letter that is not RNA: `error`, or `n` to read it as N.
         streaming: return an `IterableDataset` that reads one file at a time; each file is a shard.
         cache_dir: folder of the `Dataset`'s Arrow file; the cache of `datasets` if omitted.
@@ -71,7 +72,7 @@ def _read_records(paths: list[Path], on_unknown: str) -> Iterator[dict[str, Any]
     for path in paths:
         structures = read_structures(path)
         for structure in structures:
-            has_no_title = len(structures) == 1 and structure.id == "seq1"
+            has_no_title = {structure.id for structure in structures} == {"seq1"}
             where = f"{path} (id {structure.id[:60]!r})"
             yield {
                 "id": path.stem if has_no_title else structure.id,

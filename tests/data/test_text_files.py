@@ -1,0 +1,141 @@
+"""Texts as spreadsheets, editors and old archives write them: encodings, delimiters and decimal commas."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from rna_hf.data.readers import read_fasta, read_localisation, read_rdat, read_ribonanza_test
+from rna_hf.data.sources import open_sequences
+from rna_hf.data.text_files import read_header, read_rows
+
+UNICODE = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
+TABLE = 'id,sequence,Cytosol,Nuclear\na,ACGU,1,3\n"b ö",GGCC,0.5,0.5\n'
+COMPARTMENTS = ("Cytosol", "Nuclear")
+
+
+def records(path):
+    with open_sequences(path) as source:
+        return [(record.id, record.sequence) for record in source.records()]
+
+
+@pytest.mark.parametrize("encoding", UNICODE)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_tables_in_each_unicode(tmp_path, encoding, pack):
+    path = tmp_path / ("a.csv.gz" if pack is gzip.compress else "a.csv")
+    path.write_bytes(pack(TABLE.encode(encoding)))
+    assert records(path) == [("a", "ACGU"), ("b ö", "GGCC")]
+
+
+@pytest.mark.parametrize("encoding", UNICODE)
+def test_readers_in_each_unicode(tmp_path, encoding, read_both):
+    path = tmp_path / "a.csv"
+    path.write_bytes(TABLE.encode(encoding))
+    found = read_both(read_localisation, path, compartments=COMPARTMENTS)
+    np.testing.assert_allclose([record["labels"] for record in found], [[0.25, 0.75], [0.5, 0.5]])
+    path = tmp_path / "a.rdat"
+    path.write_bytes("RDAT_VERSION\t0.34\nNAME ö\nSEQUENCE GA\nSEQPOS 1 2\nREACTIVITY:1 0.5 2\n".encode(encoding))
+    assert read_both(read_rdat, path)[0]["reactivity"] == [0.5, 2]
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_refused(tmp_path, mark, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes((mark + TABLE).encode(encoding))
+    if mark:
+        assert [identifier for identifier, _ in records(path)] == ["a", "b ö"]
+    else:
+        with pytest.raises(ValueError, match=r"a\.csv seems to be in UTF-16 without a byte-order mark; save it as UTF"):
+            records(path)
+
+
+def test_broken_utf_16_is_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(TABLE.encode("utf-16") + b"\x00\xd8")
+    with pytest.raises(ValueError, match=r"a\.csv is not a text file in UTF-16: .*; save it as UTF-8$"):
+        records(path)
+
+
+def test_latin_1_in_a_description(tmp_path, read_both):
+    path = tmp_path / "a.fa"
+    path.write_bytes(">one rétro, \x93quoted\x94 – José\nACGU\n>two é\nGG\n".encode("latin-1", "replace"))
+    assert records(path) == [("one", "ACGU"), ("two", "GG")]
+    assert [record["id"] for record in read_both(read_fasta, path)] == ["one", "two"]
+    assert records(path.rename(tmp_path / "no_suffix")) == [("one", "ACGU"), ("two", "GG")]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [(">un é\nACGU\n>é two\nGG\n", 3), (">one\nACGU\nGé\n", 3), (">one\nAC é\n", 2), (">one \x00é\nAC\n", 1)],
+)
+def test_latin_1_in_ids_and_sequences_is_refused(tmp_path, text, line):
+    path = tmp_path / "a.fa"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"a\.fa is not a text file in UTF-8: .* in line {line}; save it as UTF-8$"):
+        records(path)
+
+
+def test_latin_1_in_a_table_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(TABLE.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.csv is not a text file in UTF-8: .* in line 3; save it as UTF-8$"):
+        records(path)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("hint", ["", "sep={}\n", '"sep={}"\r\n', "SEP={}\n"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a"])
+def test_delimiters(tmp_path, read_both, delimiter, hint, name):
+    path = tmp_path / name
+    path.write_text(hint.format(delimiter) + TABLE.replace(",", delimiter), newline="")
+    assert records(path) == [("a", "ACGU"), ("b ö", "GGCC")]
+    assert len(read_both(read_localisation, path, compartments=COMPARTMENTS)) == 2
+
+
+def test_decimal_commas_between_commas(tmp_path, refuses):
+    path = tmp_path / "a.csv"
+    path.write_text("id,sequence,Cytosol,Nuclear\na,ACGU,0,5,0,5\n")
+    message = "a.csv, line 2: 6 fields where 4 .*a comma in a number is taken for one between fields: write decimal"
+    refuses(message, read_localisation, path, compartments=COMPARTMENTS)
+
+
+def test_blank_lines_above_a_header(tmp_path, read_both):
+    path = tmp_path / "a.csv"
+    for start in ("\n\r\n", "\ufeff\n", "\nsep=;\n\n"):
+        path.write_text(start + TABLE.replace(",", ";"), encoding="utf-8", newline="")
+        assert records(path) == [("a", "ACGU"), ("b ö", "GGCC")]
+        assert len(read_both(read_localisation, path, compartments=COMPARTMENTS)) == 2
+
+
+def test_what_stands_in_quotes_parts_nothing():
+    text = '"a;b;c;d",sequence\n"x;y",ACGU\n'
+    assert [row for _, row in read_rows(text.splitlines(keepends=True))][1] == ["x;y", "ACGU"]
+    assert [row for _, row in read_rows(["sequence\n", "ACGU\n"])] == [["sequence"], ["ACGU"]]
+    assert list(read_rows(["sep=|\n", "a|b\n", "1|2\n"])) == [(2, ["a", "b"]), (3, ["1", "2"])]
+    assert list(read_rows([])) == []
+
+
+def test_headers_know_their_lines(tmp_path):
+    path = tmp_path / "a.csv"
+    for text, lines in (("a;b\n1;2\n", 1), ("sep=;\na;b\n1;2\n", 2), ("\ufeffsep=;\r\na;b\r\n", 2)):
+        path.write_text(text, encoding="utf-8", newline="")
+        with open(path, "rb") as file:
+            header = read_header(file)
+        assert (header, header.delimiter, header.num_lines) == (["a", "b"], ";", lines)
+
+
+def test_lines_in_messages_count_the_hint(tmp_path, refuses):
+    path = tmp_path / "a.csv"
+    path.write_text("sep=;\nid_min;id_max;sequence_id;sequence\n0;3;a;ACGU\n4;9;b;ACGU\n")
+    refuses("a.csv, line 4: 6 ids", read_ribonanza_test, path)
+    path.write_text("sep=;\nid_min;id_max;name;sequence\n")
+    refuses("a.csv, line 2: no column sequence_id", read_ribonanza_test, path)
+
+
+@pytest.mark.parametrize("value", ["0,5", "-1,25", ",5", "1,5e-3", "1.000,5", "1,000", "1,000.5"])
+def test_decimal_commas_are_refused_with_a_remedy(tmp_path, refuses, value):
+    path = tmp_path / "a.csv"
+    path.write_text(f"id;sequence;Cytosol;Nuclear\na;ACGU;1.5;2\nb;ACGU;{value};3\n")
+    message = rf"a.csv, line 3 .*'{value}', which has a comma; write numbers with a decimal point, such as 0\.5$"
+    refuses(message, read_localisation, path, compartments=COMPARTMENTS)
