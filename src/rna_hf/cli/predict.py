@@ -167,4 +167,6 @@ def _speak_plainly(quiet: bool, is_helper: bool) -> None:
 class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        return f"rna-hf: {prefix}{record.getMessage()}"
+        # A path may have line breaks in it.
+        message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
+        return f"rna-hf: {prefix}{message}"

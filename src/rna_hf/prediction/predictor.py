@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ class Predictor:
         name: of the checkpoint, for messages.
         batch_tokens: limit of the `batch_cost` of a batch.
         flip_average: average with the prediction for the reversed sequence.
+        batch_sequences: limit of the sequences in a batch; None if there is no other limit.
     """
 
     prediction: Prediction
@@ -42,6 +44,7 @@ class Predictor:
     name: str
     batch_tokens: int = sys.maxsize
     flip_average: bool = False
+    batch_sequences: int | None = None
 
     @property
     def config(self) -> Any:
@@ -49,6 +52,8 @@ class Predictor:
         return self.model.config
 
     def _cost(self, batch: int, length: int) -> float:
+        if self.batch_sequences is not None and batch > self.batch_sequences:
+            return math.inf
         return batch_cost(batch, length, self.config)
 
     def predict(
@@ -73,22 +78,40 @@ class Predictor:
             ValueError: a prediction cannot be used.
         """
         results: list[list[Row]] = [[] for _ in sequences]
+        for batch in self.batches(sequences):
+            for index, rows in zip(batch, self.predict_batch(sequences, batch, names)):
+                results[index] = rows
+            report(len(batch))
+        return results
+
+    def batches(self, sequences: Sequence[str]) -> list[list[int]]:
+        """Return the indices of the sequences that each batch of `predict` has, in its order."""
         lengths = [self.prediction.read_length(len(sequence), self.config) for sequence in sequences]
+        return make_batches(lengths, self.batch_tokens, self.config.masks_padding, self._cost)
+
+    def predict_batch(
+        self, sequences: Sequence[str], batch: Sequence[int], names: Sequence[str] | None = None
+    ) -> list[list[Row]]:
+        """Predict the sequences of a batch at once; otherwise as `predict`.
+
+        Args:
+            sequences: those that `batches` was given.
+            batch: one that it returned.
+            names: of the sequences, for messages; by default what they begin with.
+        """
+        chosen = [sequences[index] for index in batch]
         with warnings.catch_warnings():
             # Who calls this has warned already, with the sequences' names.
             warnings.simplefilter("ignore", UnknownNucleotidesWarning)
-            for batch in make_batches(lengths, self.batch_tokens, self.config.masks_padding, self._cost):
-                chosen = [sequences[index] for index in batch]
-                predictions = self._forward(chosen)
-                if self.flip_average:
-                    flipped = self._forward([sequence[::-1] for sequence in chosen])
-                    reverse = self.prediction.reverse
-                    predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
-                for index, values in zip(batch, predictions):
-                    name = names[index] if names else sequences[index][:_SHOWN_LETTERS]
-                    results[index] = self._rows(sequences[index], values, name)
-                report(len(batch))
-        return results
+            predictions = self._forward(chosen)
+            if self.flip_average:
+                flipped = self._forward([sequence[::-1] for sequence in chosen])
+                reverse = self.prediction.reverse
+                predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
+        return [
+            self._rows(sequences[index], values, names[index] if names else sequences[index][:_SHOWN_LETTERS])
+            for index, values in zip(batch, predictions)
+        ]
 
     def _rows(self, sequence: str, values: np.ndarray, name: str) -> list[Row]:
         if not np.isfinite(values).all():
