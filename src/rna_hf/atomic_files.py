@@ -39,7 +39,9 @@ def explaining(path: Path) -> Iterator[None]:
             raise
         number, folder = error.errno, path.parent
         if number == errno.ENOENT and not folder.exists():
-            reason = f"its folder {folder} is gone; see that it stays (is its disk there?) and run the same command again"
+            reason = (
+                f"its folder {folder} is gone; see that it stays (is its disk there?) and run the same command again"
+            )
         else:
             reason = f"{os.strerror(number)}; {find_remedy(error)}"
             reason = reason[:1].lower() + reason[1:]

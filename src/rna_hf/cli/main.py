@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from ..version import __version__
-from .system import Stopped, discard_output, flush_output, prepare_streams, stop_by_exception
+from .system import Stopped, discard_output, one_line, prepare_streams, stop_by_exception
 
 # Command: its module and one line of help.
 COMMANDS = {
@@ -80,7 +80,7 @@ def _run(arguments: list[str]) -> int:
         with stop_by_exception():
             code = main(arguments)
             if sys.stdout is not None:
-                flush_output()
+                sys.stdout.flush()  # here, or a failure would be left to the interpreter's end
             return code
     except KeyboardInterrupt as stop:
         is_resumable = bool(arguments) and arguments[0] in RESUMABLE and "-" not in arguments
@@ -113,7 +113,7 @@ def _describe(error: BaseException) -> str:
 def _fail(message: str, code: int, shows_traceback: bool) -> int:
     if shows_traceback:
         traceback.print_exc()
-    print(f"rna-hf: error: {message}", file=sys.stderr)
+    print(one_line(f"rna-hf: error: {message}"), file=sys.stderr)
     return code
 
 

@@ -13,6 +13,7 @@ from ..prediction.options import RunOptions
 from ..prediction.processes import MainProcessStopped, find_process
 from ..prediction.run import check_call, check_input, predict
 from ..tasks import Task, predicted_tasks
+from .system import one_line
 
 INPUT_HELP = """INPUT that names an existing path, or looks like one (it has '/', '\\' or '.'), is a file; else it is a
 sequence. Without an `id` column, sequences of a table are called seq1, seq2, ...; a FASTA record's id is the first word
@@ -162,11 +163,11 @@ def _speak_plainly(quiet: bool, is_helper: bool) -> None:
             logger.warning("%s", " ".join(str(message).split()))
 
     warnings.showwarning = show
+    # Python prints what loggers without a handler warn of (matplotlib: a cache that it cannot write).
+    logging.lastResort = logging.NullHandler()
 
 
 class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        # A path may have line breaks in it.
-        message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
-        return f"rna-hf: {prefix}{message}"
+        return one_line(f"rna-hf: {prefix}{record.getMessage()}")

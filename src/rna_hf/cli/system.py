@@ -66,26 +66,15 @@ def prepare_streams() -> Iterator[None]:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # takes the lowest number that is free
-    if sys.stdout is None:
-        sys.stdout = _ClosedOutput()  # type: ignore[assignment]
-    # Where this is None, print and tqdm know what to do.
+    sys.stdout = _Output(sys.stdout) if sys.stdout else _ClosedOutput()  # type: ignore[assignment]
     sys.stderr = _Messages(sys.stderr or open(os.devnull, "w", encoding="utf-8"))  # type: ignore[assignment] # noqa: SIM115
     yield
 
 
-def flush_output() -> None:
-    """Write what was printed, so that a failure to do so is not left to the interpreter's end.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        discard_output()
-        raise OSError(f"standard output cannot be written to: {error.strerror}; name another file for it") from error
+def one_line(text: str) -> str:
+    """Return a message as a line that any stream takes: a path in it may have line breaks, or bytes of no text."""
+    text = text.replace("\n", "\\n").replace("\r", "\\r")
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def discard_output() -> None:
@@ -109,11 +98,45 @@ class _ClosedOutput:
         return False
 
 
-class _Messages:
-    """Standard error that may break (its reader has left, its disk is full, its terminal is closed) without notice."""
+class _Stream:
+    """Stands for another stream.
+
+    Args:
+        stream: that one.
+    """
 
     def __init__(self, stream: TextIO):
         self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Output(_Stream):
+    """Standard output whose errors say that it is this."""
+
+    def write(self, text: str) -> int:
+        with self._explaining():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._explaining():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            discard_output()
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise OSError(f"standard output cannot be written to: {reason}; name another file for it") from error
+
+
+class _Messages(_Stream):
+    """Standard error that may break (its reader has left, its disk is full, its terminal is closed) without notice."""
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
@@ -123,6 +146,3 @@ class _Messages:
     def flush(self) -> None:
         with contextlib.suppress(OSError):
             self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)

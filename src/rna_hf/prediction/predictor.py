@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -247,7 +248,9 @@ def hash_checkpoint(folder: Path) -> str:
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in (".json", ".safetensors", ".txt", ".py"):
             with open(path, "rb") as file:
-                digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+                digest.update(
+                    f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode(errors="surrogateescape")
+                )
     return digest.hexdigest()
 
 
@@ -257,5 +260,15 @@ def explain_checkpoint(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # transformers, tokenizers and safetensors raise many kinds
-        reason = " ".join(str(error).split())
-        raise ValueError(f"checkpoint {checkpoint.name!r} cannot be loaded: {reason[:300]}") from error
+        reason = " ".join(str(error).split())[:300]
+        if not _is_unicode(os.fspath(checkpoint)):
+            reason += "; the folder's name is not in UTF-8, which safetensors asks for: rename it"
+        raise ValueError(f"checkpoint {checkpoint.name!r} cannot be loaded: {reason}") from error
+
+
+def _is_unicode(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
