@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from test_prediction_tasks import PAIRED, save_tiny
 import rna_hf.checkpoints
 from rna_hf import RibonanzaNetForReactivity, __version__
 from rna_hf.cli.main import COMMANDS, run
+from rna_hf.data.sources import open_sequences
+from rna_hf.prediction.predictor import Predictor
 
 PROGRAM = "import sys; from rna_hf.cli.main import run; sys.exit(run())"
 
@@ -37,6 +40,7 @@ def _keep_logging(monkeypatch):
     monkeypatch.setattr(logger, "handlers", logger.handlers)
     monkeypatch.setattr(logger, "propagate", logger.propagate)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setattr(logging, "lastResort", logging.lastResort)
     level = logger.level
     yield
     logger.setLevel(level)
@@ -293,3 +297,161 @@ def test_standard_input(tiny, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "cannot be resumed" in done.stderr
     assert len((tmp_path / "predictions.jsonl").read_text().splitlines()) == 2
+
+
+def run_shell(line, folder, **environment):
+    """Run a line of shell in which `rna-hf` is this package's command, as a user's own."""
+    program = folder / "rna-hf"
+    program.write_text(f"#!{sys.executable}\n{PROGRAM}\n")
+    program.chmod(0o755)
+    path = os.pathsep.join([str(folder), os.environ["PATH"]])
+    environment = {"PATH": path, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", **environment}
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=folder, env=os.environ | environment, capture_output=True, timeout=300, check=False
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def messages(err):
+    """Return the lines of standard error that are not of the progress bar."""
+    return [line for line in err.replace("\r", "\n").splitlines() if line and "seq/s" not in line]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux a name is any bytes")
+@pytest.mark.parametrize(("task", "options"), [("reactivity", ["--format", "jsonl"]), ("3d", ["--samples", 1])])
+def test_a_path_may_be_any_bytes(capsys, tmp_path, task, options):
+    model = save_tiny(tmp_path / "model", "3d") if task == "3d" else tiny_models.save_tiny(tmp_path / "model")
+    source = tmp_path / os.fsdecode(b"l\xe4nge.parquet")
+    with open(source, "wb") as file:
+        pq.write_table(pa.table({"id": ["x"], "sequence": ["GGGAAACUCC"]}), file)
+    output = tmp_path / os.fsdecode(b"\xe9t\xe9\n")
+    arguments = ["predict", task, source, "--output", output, "--model", model, *options]
+    code, _, err = call(capsys, *arguments)
+    assert code == 0, err
+    assert len(messages(err)) <= 2
+    assert (output / ("x_1.cif" if task == "3d" else "predictions.jsonl")).exists()
+    code, _, err = call(capsys, *arguments)
+    assert code == 0
+    assert "finished already" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["in.fa", "--output", "x" * 300], "cannot be written to: File name too long; choose a shorter name"),
+        (["in.fa", "--output", "in.fa/a/b"], "in.fa/a/b cannot be written to: Not a directory; choose a folder whose"),
+    ],
+)
+def test_folders_that_cannot_be(capsys, tiny, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.fa").write_text(">a\nACGU\n")
+    code, _, err = call(capsys, "predict", "reactivity", *arguments, "--model", tiny)
+    assert code == 1
+    assert err.count("\n") == 1
+    assert message in err
+    assert os.listdir(tmp_path) == ["in.fa"]
+
+
+def test_a_folder_that_vanishes(capsys, tiny, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    predict_batch = Predictor.predict_batch
+
+    def vanish(self, *arguments):
+        shutil.rmtree(output)
+        return predict_batch(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "predict_batch", vanish)
+        code, _, err = call(capsys, "predict", "reactivity", "ACGU", "--output", output, "--model", tiny)
+    assert code == 1
+    assert f"/part-000000.parquet: its folder {output}/.rna-hf-parts is gone; see that it stays" in messages(err)[-1]
+    assert call(capsys, "predict", "reactivity", "ACGU", "--output", output, "--model", tiny)[0] == 0
+
+
+def test_a_full_disk(capsys, tiny, tmp_path):
+    """The line names path and remedy, and the same command goes on when there is room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        lines = "".join(f">r{number}\n{'GGGAAACUCC' * 8}\n" for number in range(9))
+        (tmp_path / "in.fa").write_text(lines)
+        arguments = ["predict", "reactivity", tmp_path / "in.fa", "--output", disk / "out", "--model", tiny]
+        arguments += ["--format", "csv", "--plot", 0]
+        code, _, err = call(capsys, *arguments)
+        assert code == 1
+        (line,) = messages(err)
+        assert line.startswith(f"rna-hf: error: {disk}/out/")
+        assert line.endswith(": no space left on device; free some and run the same command again")
+        subprocess.run(["mount", "-o", "remount,size=2m", disk], check=True)
+        code, _, err = call(capsys, *arguments)
+        assert code == 0, err
+        assert len((disk / "out" / "predictions.csv").read_text().splitlines()) == 10
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        code, _, err = call(capsys, "predict", "reactivity", "ACGU", "--output", disk / "new", "--model", tiny)
+        assert (code, err.count("\n")) == (1, 1)
+        assert f"{disk}/new cannot be written to: Read-only file system; choose a folder that you may write to" in err
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_streams_that_are_closed_or_full(tmp_path):
+    closed = "rna-hf: error: standard output is closed, and this command prints there; open it or name a file for it\n"
+    full = "rna-hf: error: standard output cannot be written to: No space left on device; name another file for it\n"
+    no_input = "rna-hf: error: standard input is closed; give a file, or pipe the sequences into the command\n"
+    assert run_shell("rna-hf --help >&-", tmp_path) == (1, "", closed)
+    assert run_shell("rna-hf --help >/dev/full", tmp_path) == (1, "", full)
+    assert run_shell("rna-hf predict reactivity - -o out <&-", tmp_path) == (2, "", no_input)
+    assert run_shell("rna-hf predict reactivity --help | true", tmp_path) == (0, "", "")
+
+
+def test_a_run_needs_no_stream_and_no_home(tiny, tmp_path):
+    """All streams closed; and messages that nobody reads, where no cache can be written."""
+    command = f"rna-hf predict reactivity ACGUACGU --model {tiny} -o"
+    assert run_shell(f"{command} closed <&- >&- 2>&-", tmp_path)[0] == 0
+    code, _, _ = run_shell(f"({command} left 2>&1; echo $? > code) | true", tmp_path)
+    assert (tmp_path / "code").read_text() == "0\n"
+    code, _, err = run_shell(
+        f"{command} homeless", tmp_path, HOME="/dev/null", MPLCONFIGDIR="/dev/null/a", HF_HOME="/dev/null/b"
+    )
+    assert code == 0, err
+    assert messages(err) == ["rna-hf: 1 sequence: homeless/predictions.parquet"]
+    for name in ("closed", "left", "homeless"):
+        assert sorted(os.listdir(tmp_path / name)) == ["predictions.parquet", "reactivity.png", "run.json"]
+
+
+def test_a_stopped_run_keeps_its_batches(capsys, tiny, tmp_path, monkeypatch):
+    """SIGTERM in the third batch of a chunk."""
+    (tmp_path / "in.fa").write_text("".join(f">r{number}\n{'ACGU' * 5}\n" for number in range(6)))
+    arguments = ["predict", "reactivity", tmp_path / "in.fa", "--model", tiny, "--batch-tokens", 20, "--plot", 0]
+    predict_batch, seen = Predictor.predict_batch, []
+
+    def stop(self, *given):
+        seen.append(given)
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return predict_batch(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "predict_batch", stop)
+        code, _, err = call(capsys, *arguments, "--output", tmp_path / "out")
+    assert code == 143
+    stopped = "rna-hf: error: stopped by SIGTERM; run the same command again to go on where it stopped"
+    assert messages(err) == [stopped]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    code, _, err = call(capsys, *arguments, "--output", tmp_path / "out")
+    assert "rna-hf: resuming: 2 of 6 sequences are done" in err
+
+
+def test_a_temporary_folder_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OSError, match=r"no such file or directory; a copy of the input is kept there; .* TMPDIR"):
+        open_sequences(iter(["ACGU"]))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with pytest.raises(OSError, match=r"no temporary folder can be written to; name one in the variable TMPDIR"):
+        open_sequences(iter(["ACGU"]))

@@ -19,7 +19,7 @@ from rna_hf.data.batches import make_batches
 from rna_hf.data.run_folder import RunFolder
 from rna_hf.prediction import chunks, predict
 from rna_hf.prediction import engine as run_module
-from rna_hf.prediction.predictor import batch_cost
+from rna_hf.prediction.predictor import Predictor, batch_cost
 from rna_hf.tasks import REACTIVITY_UNIT
 from rna_hf.tokenization import RnaTokenizerFast
 
@@ -154,6 +154,122 @@ def test_interrupted_runs_end_as_undisturbed_ones(format, tiny_fixed, tmp_path, 
     assert written == [[0, 1], [2, 3], [4, 5], [6]]
     assert "resuming: 96 of 100 sequences are done" in caplog.text
     assert not (tmp_path / "out" / ".rna-hf-parts").exists()
+
+
+def stop_in_batch(monkeypatch, number, error=KeyboardInterrupt):
+    """Make the run stop in a batch, counted from 0, as a signal or a failure does; return the batches predicted."""
+    predict_batch = Predictor.predict_batch
+    seen = []
+
+    def stop(self, sequences, batch, names=None):
+        if len(seen) == number:
+            raise error
+        seen.append([names[index] for index in batch])
+        return predict_batch(self, sequences, batch, names)
+
+    monkeypatch.setattr(Predictor, "predict_batch", stop)
+    return seen
+
+
+@pytest.mark.parametrize("format", ["parquet", "jsonl"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_each_batch_that_is_finished_is_kept(error, format, tiny_fixed, tmp_path, monkeypatch, caplog):
+    """Of one chunk, stopped in any of its batches again and again; a failure finds what was written before it."""
+    path = write_fasta(tmp_path / "in.fa", random_rnas(30))
+    options = {"model": tiny_fixed, "format": format, "plot_rows": 0, "batch_tokens": 100}
+    with monkeypatch.context() as patch:
+        batches = stop_in_batch(patch, None)
+        undisturbed = predict(path, tmp_path / "undisturbed", **options).read_bytes()
+    assert len(batches) > 5
+    if error is RuntimeError:
+        monkeypatch.setattr(run_module, "WRITE_SECONDS", 0)
+    made = []
+    for number in (1, 0, 2, 1):
+        with monkeypatch.context() as patch:
+            seen = stop_in_batch(patch, number, error)
+            with pytest.raises(error):
+                predict(path, tmp_path / "out", **options)
+            made += seen
+    with monkeypatch.context() as patch, caplog.at_level("INFO", logger="rna_hf"):
+        seen = stop_in_batch(patch, None)
+        assert predict(path, tmp_path / "out", **options).read_bytes() == undisturbed
+        made += seen
+    # The very batches, each one once.
+    assert made == batches
+    assert f"resuming: {sum(map(len, batches[:4]))} of 30 sequences are done" in caplog.text
+    assert sorted(os.listdir(tmp_path / "out")) == [f"predictions.{format}", "run.json"]
+
+
+def test_pieces_are_written_by_the_clock(tiny_fixed, tmp_path, monkeypatch):
+    """Each batch takes 12 seconds here: what three have made is written, and what a kill takes is less."""
+    clock = [0.0]
+    monkeypatch.setattr(run_module.time, "monotonic", lambda: clock[0])
+    predict_batch, write_piece, write_part = Predictor.predict_batch, RunFolder.write_piece, RunFolder.write_part
+    written = []
+
+    def take_long(self, *arguments):
+        clock[0] += 12
+        return predict_batch(self, *arguments)
+
+    def note_piece(self, number, first, table):
+        written.append((clock[0], first))
+        write_piece(self, number, first, table)
+
+    def note_part(self, number, table):
+        written.append((clock[0], None))
+        write_part(self, number, table)
+
+    monkeypatch.setattr(Predictor, "predict_batch", take_long)
+    monkeypatch.setattr(RunFolder, "write_piece", note_piece)
+    monkeypatch.setattr(RunFolder, "write_part", note_part)
+    predict([(f"r{index}", "ACGU" * 5) for index in range(7)], tmp_path, model=tiny_fixed, batch_tokens=20)
+    assert written == [(36, 0), (72, 3), (84, None)]
+
+
+def test_a_damaged_piece_is_made_again(tiny_fixed, tmp_path, monkeypatch):
+    options = {"model": tiny_fixed, "batch_tokens": 60, "plot_rows": 0}
+    path = write_fasta(tmp_path / "in.fa", random_rnas(20))
+    undisturbed = predict(path, tmp_path / "undisturbed", **options).read_bytes()
+    monkeypatch.setattr(run_module, "WRITE_SECONDS", 0)
+    with monkeypatch.context() as patch:
+        stop_in_batch(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            predict(path, tmp_path / "out", **options)
+    pieces = sorted((tmp_path / "out" / ".rna-hf-parts").glob("part-*"))
+    assert len(pieces) == 4
+    pieces[1].write_bytes(pieces[1].read_bytes()[:-20])
+    with monkeypatch.context() as patch:
+        stop_in_batch(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            predict(path, tmp_path / "out", **options)
+    assert predict(path, tmp_path / "out", **options).read_bytes() == undisturbed
+
+
+def test_an_input_that_changes_is_noticed_before_it_is_written(tiny_fixed, tmp_path, monkeypatch):
+    path = write_fasta(tmp_path / "in.fa", random_rnas(20))
+    old = path.read_bytes()
+    predict_batch = Predictor.predict_batch
+
+    def change(content):
+        def predict_and_change(self, *arguments):
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content)
+            return predict_batch(self, *arguments)
+
+        return predict_and_change
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "predict_batch", change(old[:-10] + b"AAAAAAAAA\n"))
+        with pytest.raises(ValueError, match=r"in\.fa was changed after this run had begun; put the old file back"):
+            predict(path, tmp_path / "out", model=tiny_fixed)
+    path.write_bytes(old)
+    # Written again, but the same; and removed, while it is open: neither matters.
+    for name, content in (("same", old), ("gone", None)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Predictor, "predict_batch", change(content))
+            assert pq.read_table(predict(path, tmp_path / name, model=tiny_fixed)).num_rows == 20
 
 
 def test_a_damaged_part_is_made_again(tiny_fixed, tmp_path, monkeypatch):

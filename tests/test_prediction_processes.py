@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from fresh_process import run_python
-from test_prediction import interrupt, random_rnas, save_tiny, write_fasta
+from test_prediction import interrupt, random_rnas, save_tiny, stop_in_batch, write_fasta
 from test_prediction_tasks import read_all
 from test_prediction_tasks import save_tiny as save_tiny_of_task
 
 from rna_hf.cli import predict as command
+from rna_hf.data.run_folder import RunFolder
 from rna_hf.data.sources import SequenceRecord
 from rna_hf.prediction import chunks, predict, processes
 from rna_hf.prediction.processes import MainProcessStopped, Processes, choose_device, find_process
@@ -113,6 +114,49 @@ def test_an_interrupted_run_goes_on_with_two_processes(tiny, rnas, tmp_path, mon
     assert "rna-hf: resuming: 256 of 1,000 sequences are done" in err
     assert (tmp_path / "out" / "predictions.csv").read_bytes() == undisturbed
     assert sorted(os.listdir(tmp_path / "out")) == ["predictions.csv", "run.json"]
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_two_processes_finish_chunks_that_one_has_begun(tiny, rnas, tmp_path, monkeypatch):
+    options = {"model": tiny, "plot_rows": 0, "device": "cpu", "format": "csv", "batch_tokens": 400}
+    undisturbed = predict(rnas, tmp_path / "undisturbed", **options).read_bytes()
+    with monkeypatch.context() as patch:
+        batches = stop_in_batch(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            predict(rnas, tmp_path / "out", **options)
+    (piece,) = RunFolder(tmp_path / "out", "csv").read_pieces(0)
+    done = sum(map(len, batches))
+    assert piece.num_rows == done < 256
+    arguments = ["--model", tiny, "--format", "csv", "--batch-tokens", "400"]
+    code, err = launch(rnas, "--output", tmp_path / "out", *arguments)
+    assert code == 0, err
+    assert f"rna-hf: resuming: {done} of 1,000 sequences are done" in err
+    assert "1000/1000" in err
+    assert (tmp_path / "out" / "predictions.csv").read_bytes() == undisturbed
+    assert sorted(os.listdir(tmp_path / "out")) == ["predictions.csv", "run.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_one_thread")
+def test_two_processes_that_are_stopped_lose_no_batch(tiny, tmp_path):
+    """SIGTERM to both, as from a batch system, in their first chunks; then one process goes on."""
+    path = write_fasta(tmp_path / "in.fa", random_rnas(1000, 60, 100))
+    options = {"model": tiny, "plot_rows": 0, "device": "cpu", "batch_tokens": 100}
+    process = start(path, "--output", tmp_path / "out", "--model", tiny, "--batch-tokens", "100")
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "out" / "run.json").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    time.sleep(2)
+    for worker in psutil.Process(process.pid).children(recursive=True):
+        if "RANK" in worker.environ():
+            worker.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert "unexpected" not in err
+    pieces = RunFolder(tmp_path / "out", "parquet").piece_counts()
+    assert pieces, err
+    resumed = predict(path, tmp_path / "out", **options).read_bytes()
+    assert resumed == predict(path, tmp_path / "undisturbed", **options).read_bytes()
 
 
 def test_bad_input_is_reported_once(tiny, tmp_path):

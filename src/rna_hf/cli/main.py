@@ -2,9 +2,10 @@
 
 Each command's module has `main(argv)`, which takes the arguments after the command's name and returns the exit code.
 Whatever it raises becomes one line on standard error: exit code 2 for something wrong with the input or the options, 1
-for a failure, 130 after Ctrl-C. `--debug`, anywhere, shows the traceback.
+for a failure, 130 after Ctrl-C, 143 after SIGTERM. `--debug`, anywhere, shows the traceback.
 """
 
+import contextlib
 import importlib
 import os
 import sys
@@ -12,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from ..version import __version__
+from .system import Stopped, discard_output, one_line, prepare_streams, stop_by_exception
 
 # Command: its module and one line of help.
 COMMANDS = {
@@ -21,6 +23,9 @@ COMMANDS = {
     "pretrain": ("rna_hf.cli.pretrain", "train in stages, with labels that models predict"),
     "convert": ("rna_hf.cli.convert", "convert an original checkpoint"),
 }
+
+# Commands that go on where they were stopped.
+RESUMABLE = ("predict", "finetune", "pretrain")
 
 USAGE = """usage: rna-hf [--version] [--help] [--debug] COMMAND ...
 
@@ -64,20 +69,29 @@ def run(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments after the program's name; the process's own if omitted.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with prepare_streams() if argv is None else contextlib.nullcontext():
+        return _run(list(sys.argv[1:] if argv is None else argv))
+
+
+def _run(arguments: list[str]) -> int:
     shows_traceback = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        return main(arguments)
-    except KeyboardInterrupt:
-        is_resumable = arguments[0] in ("predict", "finetune", "pretrain") and "-" not in arguments
+        with stop_by_exception():
+            code = main(arguments)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, or a failure would be left to the interpreter's end
+            return code
+    except KeyboardInterrupt as stop:
+        is_resumable = bool(arguments) and arguments[0] in RESUMABLE and "-" not in arguments
         hint = "; run the same command again to go on where it stopped" if is_resumable else ""
-        return _fail(f"interrupted{hint}", 130, shows_traceback)
+        what = f"stopped by {stop.name}" if isinstance(stop, Stopped) else "interrupted"
+        return _fail(f"{what}{hint}", stop.code if isinstance(stop, Stopped) else 130, shows_traceback)
     except SystemExit as stop:  # after --help of a command
         return int(stop.code or 0)
     except BrokenPipeError:
-        # The reader of our output (`| head`) has left. Nothing more can be written there, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output (`| head`) has left.
+        discard_output()
         return 1
     except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError) as error:
         return _fail(_describe(error), 2, shows_traceback)
@@ -89,15 +103,17 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 
 def _describe(error: BaseException) -> str:
+    text = str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
+        text = f"{name}: {error.strerror}" if name else error.strerror
+    return " ".join(text.split()) or type(error).__name__
 
 
 def _fail(message: str, code: int, shows_traceback: bool) -> int:
     if shows_traceback:
         traceback.print_exc()
-    print(f"rna-hf: error: {message}", file=sys.stderr)
+    print(one_line(f"rna-hf: error: {message}"), file=sys.stderr)
     return code
 
 

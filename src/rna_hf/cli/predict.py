@@ -14,6 +14,7 @@ from ..prediction.options import RunOptions
 from ..prediction.processes import MainProcessStopped, find_process
 from ..prediction.run import check_call, check_input, predict
 from ..tasks import TASKS, predictions
+from .system import one_line
 
 INPUT_HELP = """INPUT that names an existing path, or looks like one (it has '/', '\\' or '.'), is a file; else it is a
 sequence. A file is FASTA, FASTQ, a table with a column `sequence`, or text with one sequence a line. Without an `id`
@@ -162,9 +163,11 @@ def _speak_plainly(quiet: bool, is_helper: bool) -> None:
             logger.warning("%s", " ".join(str(message).split()))
 
     warnings.showwarning = show
+    # Python prints what loggers without a handler warn of (matplotlib: a cache that it cannot write).
+    logging.lastResort = logging.NullHandler()
 
 
 class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        return f"rna-hf: {prefix}{record.getMessage()}"
+        return one_line(f"rna-hf: {prefix}{record.getMessage()}")

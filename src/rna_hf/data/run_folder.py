@@ -1,7 +1,10 @@
 """A folder that takes the rows of a long run chunk by chunk, so that a killed run can be continued.
 
-Each finished chunk is one part file, written under another name and renamed; the parts are joined at the end. A record
-beside them (`run.json`) holds the fingerprint of what the rows are made from.
+Each finished chunk is one part file, written under another name and renamed; the parts are joined at the end. What is
+finished of a chunk under way may be there too, in files that the chunk's own part replaces. A record beside them
+(`run.json`) holds the fingerprint of what the rows are made from.
+
+The system is given paths by Python's own `open` alone: a name may be any bytes, which other libraries refuse.
 """
 
 import contextlib
@@ -10,12 +13,13 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..atomic_files import replacing
+from ..atomic_files import explaining, find_remedy, replacing
 from .checks import InputSummary
 from .sources import SequenceInput, SequenceRecord
 
@@ -27,6 +31,7 @@ RUN_FILE = "run.json"
 SKIPPED_FILE = "skipped.tsv"
 
 _PARTS_FOLDER = ".rna-hf-parts"
+_PART = re.compile(r"part-\d+\.parquet")
 
 
 class RunFolder:
@@ -60,14 +65,15 @@ class RunFolder:
             OSError: the folder cannot be written to.
             FileExistsError: another run is writing to it.
         """
-        existed = self.path.exists()
+        existed = os.path.lexists(self.path)  # of a name that is too long the next step tells
         if existed and not self.path.is_dir():
             raise NotADirectoryError(f"the output {self.path} is a file; name a folder")
         try:
             self._parts.mkdir(parents=True, exist_ok=True)
             lock = open(self._parts / "lock", "w+")  # noqa: SIM115 (held until the end of this function)
         except OSError as error:
-            raise OSError(f"the output folder {self.path} cannot be written to: {error.strerror}") from error
+            reason = f"{error.strerror}; {find_remedy(error)}"
+            raise OSError(f"the output folder {self.path} cannot be written to: {reason}") from error
         with lock:
             _lock(lock, self.path)
             self._lock_file = lock
@@ -186,7 +192,7 @@ class RunFolder:
     @contextlib.contextmanager
     def skipped_writer(self) -> Iterator[Callable[[SequenceRecord, str], None]]:
         """Open the list of skipped records anew."""
-        with open(self._parts / SKIPPED_FILE, "w", encoding="utf-8") as file:
+        with explaining(self.path / SKIPPED_FILE), open(self._parts / SKIPPED_FILE, "w", encoding="utf-8") as file:
             file.write("id\tlocation\treason\n")
 
             def write(record: SequenceRecord, reason: str) -> None:
@@ -197,7 +203,7 @@ class RunFolder:
 
     def done_parts(self) -> dict[int, int]:
         """Return the number of sequences in each part that is there, by the chunk's number; 0 in a damaged one."""
-        parts = self._parts.glob("part-*.parquet")
+        parts = (path for path in self._parts.glob("part-*.parquet") if _PART.fullmatch(path.name))
         return {int(path.stem.removeprefix("part-")): self._count_sequences(path) for path in parts}
 
     def has_part(self, number: int, num_sequences: int) -> bool:
@@ -206,29 +212,54 @@ class RunFolder:
         return path.exists() and self._count_sequences(path) == num_sequences
 
     def write_part(self, number: int, table: "pa.Table") -> None:
-        """Write a chunk's rows, durably, in one step."""
-        import pyarrow.parquet as pq
+        """Write a chunk's rows, durably, in one step; what is there of the chunk's beginning goes."""
+        _write_table(self._part(number), table)
+        for path in self._pieces(number):
+            path.unlink(missing_ok=True)
 
-        with replacing(self._part(number)) as temporary:
-            pq.write_table(table, temporary)
+    def write_piece(self, number: int, first: int, table: "pa.Table") -> None:
+        """Write what is finished of a chunk under way, durably, in one step.
+
+        Args:
+            number: the chunk's.
+            first: a number that no other piece of the chunk has.
+            table: rows of some of its sequences, all rows of each.
+        """
+        _write_table(self._parts / f"part-{number:06d}-from-{first:06d}.parquet", table)
+
+    def read_pieces(self, number: int) -> list["pa.Table"]:
+        """Return what was finished of a chunk before its part was written; damaged pieces are removed."""
+        import pyarrow as pa
+
+        tables = []
+        for path in self._pieces(number):
+            try:
+                tables.append(_read_table(path))
+            except (pa.ArrowInvalid, OSError):
+                path.unlink(missing_ok=True)
+        return tables
+
+    def piece_counts(self) -> dict[int, int]:
+        """Return the number of sequences in the pieces that are there, by the chunk's number."""
+        counts: dict[int, int] = {}
+        for path in self._parts.glob("part-*-from-*.parquet"):
+            number = int(path.name.split("-")[1])
+            counts[number] = counts.get(number, 0) + self._count_sequences(path)
+        return counts
 
     def join(self, num_parts: int, schema: "pa.Schema") -> None:
         """Write the file of predictions, with one part in memory at a time; parts may have more columns than it."""
-        import pyarrow.parquet as pq
-
-        parts = (pq.read_table(self._part(number), schema=schema) for number in range(num_parts))
+        parts = (_read_table(self._part(number), schema=schema) for number in range(num_parts))
         writer = {"parquet": _write_parquet, "csv": _write_csv, "jsonl": _write_jsonl}[self._format]
         with replacing(self.predictions) as temporary:
             writer(temporary, parts, schema)
 
     def tables(self, columns: list[str] | None = None) -> Iterator["pa.Table"]:
         """Yield the rows of each part, all columns of it by default."""
-        import pyarrow.parquet as pq
-
         for number in itertools.count():
             if not self._part(number).exists():
                 return
-            yield pq.read_table(self._part(number), columns=columns)
+            yield _read_table(self._part(number), columns=columns)
 
     def ids(self) -> Iterator[str]:
         """Yield the id of each sequence."""
@@ -244,7 +275,8 @@ class RunFolder:
         """
         num_skipped = summary.total - summary.usable
         if num_skipped:
-            os.replace(self._parts / SKIPPED_FILE, self.path / SKIPPED_FILE)
+            with explaining(self.path / SKIPPED_FILE):
+                os.replace(self._parts / SKIPPED_FILE, self.path / SKIPPED_FILE)
         facts = {"status": "finished", "num_sequences": summary.usable, "num_skipped": num_skipped, "unit": unit}
         self._record = {**(self._record or {}), **facts}
         self._write_record()
@@ -261,13 +293,17 @@ class RunFolder:
     def _part(self, number: int) -> Path:
         return self._parts / f"part-{number:06d}.parquet"
 
+    def _pieces(self, number: int) -> list[Path]:
+        return sorted(self._parts.glob(f"part-{number:06d}-from-*.parquet"))
+
     def _count_sequences(self, path: Path) -> int:
         """Count the sequences of a part; 0 if it is damaged."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            return pq.read_metadata(path).num_rows // self._rows_per_sequence
+            with open(path, "rb") as file:
+                return pq.read_metadata(file).num_rows // self._rows_per_sequence
         except (pa.ArrowInvalid, OSError):
             return 0
 
@@ -310,7 +346,8 @@ class RunFolder:
             part.unlink()
         for name in (*self._prediction_files(), SKIPPED_FILE, *self._files, RUN_FILE):
             if Path(name).name == name:  # nothing outside of the folder, whatever the record says
-                (self.path / name).unlink(missing_ok=True)
+                with explaining(self.path / name):
+                    (self.path / name).unlink(missing_ok=True)
         self._files = []
 
     def _prediction_files(self) -> list[str]:
@@ -320,9 +357,23 @@ class RunFolder:
 def _write_parquet(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(path, schema) as writer:
+    with open(path, "wb") as file, pq.ParquetWriter(file, schema) as writer:
         for table in tables:
             writer.write_table(table)
+
+
+def _write_table(path: Path, table: "pa.Table") -> None:
+    import pyarrow.parquet as pq
+
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        pq.write_table(table, file)
+
+
+def _read_table(path: Path, **options: Any) -> "pa.Table":
+    import pyarrow.parquet as pq
+
+    with open(path, "rb") as file:
+        return pq.read_table(file, **options)
 
 
 def _write_csv(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:

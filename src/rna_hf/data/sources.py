@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..atomic_files import WriteError
 from .fastq import parse_fastq
 from .tables import MISSING, Columns, columns_in_memory, find_sequence_columns, plain_value
 from .text_files import check_file, is_gzip, open_described, open_text, read_rows
@@ -79,6 +80,13 @@ class SequenceInput(ABC):
     @abstractmethod
     def digest(self) -> str:
         """Return the SHA-256 of the content, in hexadecimal."""
+
+    def check_unchanged(self) -> None:  # noqa: B027 - most inputs cannot change
+        """Make sure that the content is still that of the last `digest`.
+
+        Raises:
+            ValueError: it is not.
+        """
 
     def close(self) -> None:  # noqa: B027 - most inputs write nothing
         """Remove what was written for this input, if anything."""
@@ -173,13 +181,28 @@ class SequenceFile(SequenceInput):
         )
         self.is_resumable = not is_temporary
         self._is_temporary = is_temporary
+        self._state: tuple[int, int, int] | None = None  # when its digest was made
+        self._digest = ""
         stem = self.path.name.lower().removesuffix(".gz")
         self._must_be_gzip = stem != self.path.name.lower()
         self._kind = kind or _KINDS.get(os.path.splitext(stem)[1])
 
     def digest(self) -> str:
         with open(self.path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            self._state = _file_state(os.fstat(file.fileno()))
+            self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._digest
+
+    def check_unchanged(self) -> None:
+        try:
+            is_same = self._state in (None, _file_state(self.path.stat()))
+        except OSError:  # removed: who reads it has it open, and it cannot change any more
+            return
+        if not is_same and self._digest != self.digest():
+            raise ValueError(
+                f"{self.name} was changed after this run had begun; put the old file back and run the same command "
+                "again, or start anew with the new one (--overwrite)"
+            )
 
     def close(self) -> None:
         if self._is_temporary:
@@ -293,12 +316,14 @@ class SequenceFile(SequenceInput):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
-            # Reads through a small buffer and page by page: one row group may hold the whole file.
-            file = pq.ParquetFile(self.path, buffer_size=1 << 16, pre_buffer=False)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ValueError(f"{self.name} is not a readable parquet file: {_one_line(error)}") from error
-        with file:
+        with contextlib.ExitStack() as stack:
+            try:
+                # Opened here, since a name may be any bytes, which arrow refuses.
+                stream = stack.enter_context(open(self.path, "rb"))
+                # Reads through a small buffer and page by page: one row group may hold the whole file.
+                file = stack.enter_context(pq.ParquetFile(stream, buffer_size=1 << 16, pre_buffer=False))
+            except (pa.ArrowInvalid, OSError) as error:
+                raise ValueError(f"{self.name} is not a readable parquet file: {_one_line(error)}") from error
             names = file.schema_arrow.names
             sequence_column, id_column = find_sequence_columns(names, self.name)
             kind = file.schema_arrow.field(sequence_column).type
@@ -344,7 +369,7 @@ def open_sequences(inputs: str | os.PathLike | Iterable[Any], stdin: io.Buffered
         return _open_file(os.fspath(inputs))
     if isinstance(inputs, str):
         if inputs == "-":
-            return _spool_stream(stdin or sys.stdin.buffer, "standard input")
+            return _spool_stream(stdin or find_standard_input(), "standard input")
         if is_path_like(inputs):
             return _open_file(os.path.expanduser(inputs))
         if not inputs.strip():
@@ -424,33 +449,87 @@ def _open_file(path: str) -> SequenceInput:
     return SequenceFile(path)
 
 
+def find_standard_input() -> Any:
+    """Return the process's standard input, to be read as bytes.
+
+    Raises:
+        ValueError: it is closed.
+    """
+    if sys.stdin is None or sys.stdin.closed:
+        raise ValueError("standard input is closed; give a file, or pipe the sequences into the command")
+    return sys.stdin.buffer
+
+
 def _spool_stream(stream: Any, name: str) -> SequenceInput:
-    with tempfile.NamedTemporaryFile(prefix="rna-hf-input-", delete=False) as spool:
-        try:
-            while block := stream.read(1 << 20):
-                spool.write(block)
-        except BaseException:
-            os.unlink(spool.name)
-            raise
-    if os.path.getsize(spool.name) == 0:
-        os.unlink(spool.name)
-        raise ValueError(f"{name} is empty")
-    return SequenceFile(spool.name, name=name, is_temporary=True)
+    def blocks() -> Iterator[bytes]:
+        while True:
+            try:
+                block = stream.read(1 << 20)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise ValueError(f"{name} cannot be read: {reason[:1].lower()}{reason[1:]}; give a file") from error
+            if not block:
+                return
+            yield block
+
+    return SequenceFile(_spool(blocks(), f"{name} is empty"), name=name, is_temporary=True)
 
 
 def _spool_iterable(items: Iterable[Any]) -> SequenceInput:
-    with tempfile.NamedTemporaryFile("w", prefix="rna-hf-input-", delete=False, encoding="utf-8") as spool:
-        try:
-            for number, item in enumerate(items, start=1):
-                identifier, sequence = as_pair(item, number)
-                spool.write(json.dumps([identifier or f"seq{number}", sequence]) + "\n")
-        except BaseException:
+    def lines() -> Iterator[bytes]:
+        for number, item in enumerate(items, start=1):
+            identifier, sequence = as_pair(item, number)
+            yield (json.dumps([identifier or f"seq{number}", sequence]) + "\n").encode()
+
+    path = _spool(lines(), "the iterable holds no sequence")
+    return SequenceFile(path, name=f"the {type(items).__name__}", kind="jsonl", is_temporary=True)
+
+
+def _spool(blocks: Iterator[bytes], if_empty: str) -> str:
+    """Copy blocks to a new temporary file and return its path.
+
+    Raises:
+        WriteError: the temporary folder cannot be written to.
+        ValueError: there are none.
+    """
+    with _explaining_spool():
+        spool = tempfile.NamedTemporaryFile(prefix="rna-hf-input-", delete=False)  # noqa: SIM115 (closed below)
+    try:
+        is_empty = True
+        for block in blocks:
+            is_empty = False
+            with _explaining_spool():
+                spool.write(block)
+        with _explaining_spool():
+            spool.close()
+        if is_empty:
+            raise ValueError(if_empty)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            spool.close()
+        with contextlib.suppress(OSError):
             os.unlink(spool.name)
-            raise
-    if os.path.getsize(spool.name) == 0:
-        os.unlink(spool.name)
-        raise ValueError("the iterable holds no sequence")
-    return SequenceFile(spool.name, name=f"the {type(items).__name__}", kind="jsonl", is_temporary=True)
+        raise
+    return spool.name
+
+
+@contextlib.contextmanager
+def _explaining_spool() -> Iterator[None]:
+    """Name the temporary folder in an error of the system, or those that were tried."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "a copy of the input is kept there; name another folder in the variable TMPDIR"
+        folder = tempfile.tempdir
+        if folder is None:
+            reason = "no temporary folder can be written to"
+            raise WriteError(error.errno, f"{reason}; name one in the variable TMPDIR") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise WriteError(error.errno, f"{reason[:1].lower()}{reason[1:]}; {remedy}", str(folder)) from error
+
+
+def _file_state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _hash_records(source: SequenceInput) -> str:

@@ -5,16 +5,20 @@ files it makes and how an output becomes rows.
 
 How a run can be killed at any time and still give the same file: usable records are grouped in input order into chunks
 whose limits depend on the input alone; batches are made inside a chunk; each finished chunk is one part file of
-`RunFolder`. A new run with the same fingerprint (content of the input, of the checkpoint, and the options that change
-numbers) does the chunks that have no part file, so it makes the very batches of an undisturbed run; then it joins all.
-Files beside the joined one are made from the parts too, last of all.
+`RunFolder`. A chunk may take long, so the batches that are finished are written as a piece of it after each half minute
+of work, and on Ctrl-C. A new run with the same fingerprint (content of the input, of the checkpoint, and the options
+that change numbers) does the chunks that have no part file, and of these the batches that no piece has, so it makes the
+very batches of an undisturbed run; then it joins all. Files beside the joined one are made from the parts too, last of
+all.
 
 How several processes share a run: the main one checks the input as ever and tells the others which parts are there; the
-k-th of n processes then does the k-th of every n missing chunks. When all are done the main one joins the parts.
+k-th of n processes then does the k-th of every n missing chunks, from the pieces of it that any process has written.
+When all are done the main one joins the parts.
 """
 
 import json
 import logging
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -43,6 +47,8 @@ logger = logging.getLogger(__name__)
 _LENGTH_FACTOR = 2
 # Said instead of an advice to leave out what is unusable.
 _DOUBT = "is this the right input, and is it RNA?"
+# What is finished is written after this many seconds of work.
+WRITE_SECONDS = 30.0
 
 
 @dataclass
@@ -70,6 +76,7 @@ class Run:
         self.config = load_config(self.checkpoint, self.task)
         self.tokenizer = load_tokenizer(self.checkpoint)
         self.prediction = self.prediction.for_checkpoint(self.config, self.tokenizer)
+        self._last_write = time.monotonic()
 
     def _load(self) -> Predictor:
         return Predictor(
@@ -79,18 +86,69 @@ class Run:
             self.checkpoint.name,
             self.options.batch_tokens,
             self.options.flip_average,
+            self._batch_sequences,
         )
 
+    @property
+    def _batch_sequences(self) -> int | None:
+        return self.prediction.cpu_batch_sequences if self.device.type == "cpu" else None
+
     @staticmethod
-    def _rows(predictor: Predictor, chunk: list[SequenceRecord], report: Callable[[int], Any]) -> list[Row]:
-        """Predict a chunk; rows come in the chunk's order, with `id`, `sequence` and the task's columns."""
-        ids = [record.id for record in chunk]
-        predicted = predictor.predict([record.sequence for record in chunk], report, ids)
+    def _rows(chunk: list[SequenceRecord], predicted: list[list[Row]]) -> list[Row]:
+        """Give rows their records' `id` and `sequence`."""
         return [
             {"id": record.id, "sequence": record.sequence, **row}
             for record, rows in zip(chunk, predicted, strict=True)
             for row in rows
         ]
+
+    def _write_chunk(
+        self,
+        folder: RunFolder,
+        number: int,
+        chunk: list[SequenceRecord],
+        predictor: Predictor,
+        schema: "pa.Schema",
+        source: SequenceInput,
+        report: Callable[[int], Any],
+    ) -> None:
+        """Predict what is not done of a chunk, writing on the way, and write its part."""
+        import pyarrow as pa
+
+        tables = [table for table in folder.read_pieces(number) if table.schema.equals(schema)]
+        done = {identifier for table in tables for identifier in table.column("id").to_pylist()}
+        sequences, ids = [record.sequence for record in chunk], [record.id for record in chunk]
+        pending: list[pa.Table] = []
+        first = 0  # the first batch of those pending
+
+        def write_piece() -> None:
+            nonlocal pending
+            source.check_unchanged()
+            folder.write_piece(number, first, pa.concat_tables(pending))
+            tables.extend(pending)
+            pending = []
+            self._last_write = time.monotonic()
+
+        batches = predictor.batches(sequences)
+        for index, batch in enumerate(batches):
+            if done.issuperset(ids[member] for member in batch):
+                continue
+            first = first if pending else index
+            try:
+                rows = self._rows([chunk[member] for member in batch], predictor.predict_batch(sequences, batch, ids))
+            except Exception:
+                raise
+            except BaseException:  # someone is waiting for the end: no error, which the same command would meet again
+                if pending:
+                    write_piece()
+                raise
+            pending.append(_table(rows, schema))
+            report(len(batch))
+            if time.monotonic() - self._last_write >= WRITE_SECONDS and index + 1 < len(batches):
+                write_piece()
+        source.check_unchanged()
+        folder.write_part(number, _in_order(pa.concat_tables(tables + pending), ids))
+        self._last_write = time.monotonic()
 
     def collect(self, source: SequenceInput) -> list[dict[str, Any]]:
         """Return the rows as dicts of plain Python values."""
@@ -102,7 +160,9 @@ class Run:
         rows = []
         with self._progress_bar(summary.usable, 0) as bar:
             for chunk in make_chunks(checker.usable()):
-                for row in self._rows(predictor, chunk, bar.update):
+                ids = [record.id for record in chunk]
+                predicted = predictor.predict([record.sequence for record in chunk], bar.update, ids)
+                for row in self._rows(chunk, predicted):
                     rows.append(
                         {name: row[name].tolist() if kind == "numbers" else row[name] for name, kind in kinds.items()}
                     )
@@ -127,16 +187,17 @@ class Run:
             done = folder.done_parts()
             plan = {"is_finished": False, "description": description, "max_length": max_length, "done": done}
             processes.agree(plan)
-            num_done = sum(done.values())
+            begun = {number: count for number, count in folder.piece_counts().items() if not done.get(number)}
+            num_done = sum(done.values()) + sum(begun.values())
             if num_done:
                 logger.info("resuming: %s of %s are done", f"{num_done:,}", _count(summary.usable, "sequence"))
             part_schema = self._schema(self._columns() | self.prediction.plot_columns())
-            elsewhere: dict[int, int] = {}  # sequences of each chunk that another process has to do
+            elsewhere: dict[int, int] = {}  # sequences of each chunk that another process has to finish
             with self._progress_bar(summary.usable, num_done) as bar:
 
                 def count_elsewhere() -> None:
                     for number in [number for number, count in elsewhere.items() if folder.has_part(number, count)]:
-                        bar.update(elsewhere.pop(number))
+                        bar.update(elsewhere.pop(number) - begun.get(number, 0))
 
                 num_chunks = 0
                 predictor: Predictor | None = None
@@ -144,7 +205,7 @@ class Run:
                     num_chunks = number + 1
                     if owner == processes.index:
                         predictor = predictor or self._load()
-                        folder.write_part(number, _table(self._rows(predictor, chunk, bar.update), part_schema))
+                        self._write_chunk(folder, number, chunk, predictor, part_schema, source, bar.update)
                         count_elsewhere()
                     elif owner is not None:
                         elsewhere[number] = len(chunk)
@@ -153,6 +214,7 @@ class Run:
             if elsewhere:
                 missing = _count(len(elsewhere), "part")
                 raise OSError(f"{missing} of other processes cannot be seen in {output}; all need the same folder")
+            source.check_unchanged()
             folder.join(num_chunks, self._schema(self._columns()))
             self._write_files(folder, summary)
             folder.finish(summary, self.prediction.unit)
@@ -194,7 +256,7 @@ class Run:
             for number, chunk, owner in share_out(checker.usable(), plan["done"], processes.count):
                 if owner == processes.index:
                     predictor = predictor or self._load()
-                    folder.write_part(number, _table(self._rows(predictor, chunk, lambda count: None), part_schema))
+                    self._write_chunk(folder, number, chunk, predictor, part_schema, source, lambda count: None)
         processes.wait(lambda: None)
         processes.agree()
         return folder.predictions
@@ -260,6 +322,7 @@ class Run:
         length = self.prediction.read_length(length, self.config)
         tokens = self.options.batch_tokens
         batch = min(summary.usable, max(1, int(tokens / (length * token_weight(length, self.config)))))
+        batch = min(batch, self._batch_sequences or batch)
         if not memory.has_room(batch, length):
             reason = memory.explain(batch, length)
             if batch == 1:
@@ -321,6 +384,13 @@ def _table(rows: list[Row], schema: "pa.Schema") -> "pa.Table":
     import pyarrow as pa
 
     return pa.table({name: [row[name] for row in rows] for name in schema.names}, schema=schema)
+
+
+def _in_order(table: "pa.Table", ids: list[str]) -> "pa.Table":
+    """Return the rows in the order of their ids; those of the same id keep theirs."""
+    place = {identifier: index for index, identifier in enumerate(ids)}
+    found = [place[identifier] for identifier in table.column("id").to_pylist()]
+    return table.take(sorted(range(len(found)), key=found.__getitem__)).combine_chunks()
 
 
 def _list_problems(source: SequenceInput, summary: InputSummary) -> str:

@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import json
+import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +36,7 @@ class Predictor:
         name: of the checkpoint, for messages.
         batch_tokens: limit of the `batch_cost` of a batch.
         flip_average: average with the prediction for the reversed sequence.
+        batch_sequences: limit of the sequences in a batch; None if there is no other limit.
     """
 
     prediction: Prediction
@@ -42,6 +45,7 @@ class Predictor:
     name: str
     batch_tokens: int = sys.maxsize
     flip_average: bool = False
+    batch_sequences: int | None = None
 
     @property
     def config(self) -> Any:
@@ -49,6 +53,8 @@ class Predictor:
         return self.model.config
 
     def _cost(self, batch: int, length: int) -> float:
+        if self.batch_sequences is not None and batch > self.batch_sequences:
+            return math.inf
         return batch_cost(batch, length, self.config)
 
     def predict(
@@ -73,22 +79,40 @@ class Predictor:
             ValueError: a prediction cannot be used.
         """
         results: list[list[Row]] = [[] for _ in sequences]
+        for batch in self.batches(sequences):
+            for index, rows in zip(batch, self.predict_batch(sequences, batch, names)):
+                results[index] = rows
+            report(len(batch))
+        return results
+
+    def batches(self, sequences: Sequence[str]) -> list[list[int]]:
+        """Return the indices of the sequences that each batch of `predict` has, in its order."""
         lengths = [self.prediction.read_length(len(sequence), self.config) for sequence in sequences]
+        return make_batches(lengths, self.batch_tokens, self.config.masks_padding, self._cost)
+
+    def predict_batch(
+        self, sequences: Sequence[str], batch: Sequence[int], names: Sequence[str] | None = None
+    ) -> list[list[Row]]:
+        """Predict the sequences of a batch at once; otherwise as `predict`.
+
+        Args:
+            sequences: those that `batches` was given.
+            batch: one that it returned.
+            names: of the sequences, for messages; by default what they begin with.
+        """
+        chosen = [sequences[index] for index in batch]
         with warnings.catch_warnings():
             # Who calls this has warned already, with the sequences' names.
             warnings.simplefilter("ignore", UnknownNucleotidesWarning)
-            for batch in make_batches(lengths, self.batch_tokens, self.config.masks_padding, self._cost):
-                chosen = [sequences[index] for index in batch]
-                predictions = self._forward(chosen)
-                if self.flip_average:
-                    flipped = self._forward([sequence[::-1] for sequence in chosen])
-                    reverse = self.prediction.reverse
-                    predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
-                for index, values in zip(batch, predictions):
-                    name = names[index] if names else sequences[index][:_SHOWN_LETTERS]
-                    results[index] = self._rows(sequences[index], values, name)
-                report(len(batch))
-        return results
+            predictions = self._forward(chosen)
+            if self.flip_average:
+                flipped = self._forward([sequence[::-1] for sequence in chosen])
+                reverse = self.prediction.reverse
+                predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
+        return [
+            self._rows(sequences[index], values, names[index] if names else sequences[index][:_SHOWN_LETTERS])
+            for index, values in zip(batch, predictions)
+        ]
 
     def _rows(self, sequence: str, values: np.ndarray, name: str) -> list[Row]:
         if not np.isfinite(values).all():
@@ -224,7 +248,9 @@ def hash_checkpoint(folder: Path) -> str:
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in (".json", ".safetensors", ".txt", ".py"):
             with open(path, "rb") as file:
-                digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+                digest.update(
+                    f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode(errors="surrogateescape")
+                )
     return digest.hexdigest()
 
 
@@ -234,5 +260,15 @@ def explain_checkpoint(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # transformers, tokenizers and safetensors raise many kinds
-        reason = " ".join(str(error).split())
-        raise ValueError(f"checkpoint {checkpoint.name!r} cannot be loaded: {reason[:300]}") from error
+        reason = " ".join(str(error).split())[:300]
+        if not _is_unicode(os.fspath(checkpoint)):
+            reason += "; the folder's name is not in UTF-8, which safetensors asks for: rename it"
+        raise ValueError(f"checkpoint {checkpoint.name!r} cannot be loaded: {reason}") from error
+
+
+def _is_unicode(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from ..checkpoints import find_checkpoint
-from ..data.sources import open_sequences
+from ..data.sources import find_standard_input, open_sequences
 from ..options import option_names, split_options
 from ..tasks import TASKS, Prediction, Task, predictions
 from .options import RunOptions
@@ -148,13 +148,15 @@ def check_call(
 
 
 def check_input(inputs: str) -> None:
-    """Refuse a file that cannot be read at all, or a sequence that is none; standard input is left alone.
+    """Refuse a file that cannot be read at all, or a sequence that is none; standard input that is open is left alone.
 
     Raises:
         ValueError: it holds nothing that can be read.
         OSError: it cannot be opened.
     """
-    if inputs != "-":
+    if inputs == "-":
+        find_standard_input()
+    else:
         with open_sequences(inputs) as source:
             next(source.records(), None)
 

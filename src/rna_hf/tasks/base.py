@@ -45,6 +45,7 @@ class Prediction(ABC):
         unit: of the predicted values, for the files' metadata.
         plot_file: name of the picture of the first RNAs; None if there is none.
         can_flip: whether the prediction for the reversed sequence says something about the sequence itself.
+        cpu_batch_sequences: most sequences of a batch on a CPU; None if only their nucleotides are limited.
     """
 
     summary: ClassVar[str]
@@ -54,6 +55,7 @@ class Prediction(ABC):
     unit: ClassVar[str]
     plot_file: ClassVar[str | None] = None
     can_flip: ClassVar[bool] = True
+    cpu_batch_sequences: ClassVar[int | None] = None
 
     @classmethod
     def options(cls) -> list[str]:

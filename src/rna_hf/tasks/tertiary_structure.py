@@ -45,6 +45,9 @@ class TertiaryStructurePrediction(Prediction):
     files_in_words = "mmCIF, a page with a 3D view, PDB with `--pdb`"
     unit = "angstrom"
     can_flip = False
+    # A processor builds structures one after another, for seconds each: a batch would gain nothing, and what is not
+    # written yet would be lost with it.
+    cpu_batch_sequences = 1
 
     num_samples: int = option(
         DEFAULT_SAMPLES, f"structures for each RNA, 1 to {MAX_SAMPLES}", flags=["--samples"], metavar="N"
