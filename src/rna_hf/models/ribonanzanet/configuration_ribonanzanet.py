@@ -13,9 +13,10 @@ from ..base import RnaConfig
 # attention (the state, and what a step makes of it) and with it; and per value of the biases that the latter holds at a
 # time. What the blocks of the pair track and the libraries take is about the same for all sizes.
 VALUES_PER_PAIR_CHANNEL = 3.2
-VALUES_PER_ATTENDED_PAIR_CHANNEL = 6.4
+VALUES_PER_ATTENDED_PAIR_CHANNEL = 7.0
 VALUES_PER_BIAS = 1.5
 FIXED_BYTES = 32_000_000
+FIXED_BYTES_ATTENDED = 18_000_000
 
 
 @strict
@@ -138,7 +139,7 @@ class RibonanzaNetConfig(RnaConfig):
         biases = pairs * self.num_triangle_attention_heads
         biases = min(biases * length, max(biases, ATTENTION_VALUES))
         values = pairs * self.pair_hidden_size * VALUES_PER_ATTENDED_PAIR_CHANNEL + biases * VALUES_PER_BIAS
-        return FIXED_BYTES + int(values * itemsize)
+        return FIXED_BYTES_ATTENDED + int(values * itemsize)
 
     def validate_sizes(self) -> None:
         """Refuse sizes that the layers can't be built with."""
