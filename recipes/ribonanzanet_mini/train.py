@@ -323,7 +323,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
     last = min(len(batches), arguments.stop_after or len(batches))
-    print(f"steps {trainer.step} to {last}; {len(profiles)} profiles, {len(structures)} structures", flush=True)
+    print(
+        f"steps {trainer.step} to {last}; {len(profiles)} profiles, {len(structures)} structures, {len(pieces)} pieces",
+        flush=True,
+    )
     loader = DataLoader(
         batches,
         batch_size=None,

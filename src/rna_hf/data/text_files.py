@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +29,38 @@ _CSV_FIELD_LIMIT = 2**31 - 1
 _DELIMITERS = ",;\t"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)  # what Excel takes as a hint, and writes
 _DECIMAL_COMMA = re.compile(r"[-+]?[\d.]*,[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
+
+
+def list_files(paths: str | os.PathLike | Iterable[str | Path], find: Callable[[Path], list[Path]]) -> list[Path]:
+    """Return the files that are named, and those of each folder that is.
+
+    Args:
+        paths: a file or a folder, or several; `~` stands for the user's folder.
+        find: returns the files of a folder; see `files_in`.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: nothing is named.
+    """
+    files: list[Path] = []
+    for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
+        path = Path(path).expanduser()
+        files += find(path) if path.is_dir() else [check_file(path)]
+    if not files:
+        raise ValueError("paths is empty; name a file or a folder")
+    return files
+
+
+def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files of a folder, and of the folders in it, that end in one of some suffixes, sorted.
+
+    Raises:
+        ValueError: there are none.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    if not files:
+        raise ValueError(f"{folder} holds no file that ends in {', '.join(suffixes)}; name the files themselves")
+    return files
 
 
 def check_file(path: str | Path, name: str = "", if_missing: str = "", if_folder: str = "name a file in it") -> Path:

@@ -7,7 +7,6 @@ structural analysis" (2018) (`.react`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import numpy as np
 
 from ..checks import check_sequence
 from ..sources import SequenceFile
-from ..text_files import check_file, open_described, parse_number
+from ..text_files import check_file, files_in, list_files, open_described, parse_number
 from .rdat import RDAT_CHANNELS
 from .record_datasets import make_dataset
 
@@ -72,12 +71,7 @@ def read_shape(
     """
     from datasets import Features, List, Value
 
-    files: list[Path] = []
-    for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
-        path = Path(path).expanduser()
-        files += _find_files(path) if path.is_dir() else [check_file(path)]
-    if not files:
-        raise ValueError("paths is empty; name a file or a folder")
+    files = list_files(paths, _find_files)
     taken = [modifier.upper() in [name.upper() for name in channel] for channel in channels]
     if not any(taken):
         known = ", ".join(name for channel in channels for name in channel)
@@ -98,12 +92,9 @@ def read_shape(
 
 
 def _find_files(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SHAPE_SUFFIXES and path.is_file())
+    files = files_in(folder, SHAPE_SUFFIXES)
     # ShapeMapper writes the same values into both.
-    files = [path for path in files if path.suffix.lower() != ".shape" or path.with_suffix(".map") not in files]
-    if not files:
-        raise ValueError(f"{folder} holds no file that ends in {', '.join(SHAPE_SUFFIXES)}; name the files themselves")
-    return files
+    return [path for path in files if path.suffix.lower() != ".shape" or path.with_suffix(".map") not in files]
 
 
 def _find_sequences(path: Path) -> Path | None:

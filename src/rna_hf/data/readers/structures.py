@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...structure.pair_files import read_structures
 from ..checks import check_sequence
-from ..text_files import check_file
+from ..text_files import files_in, list_files
 from .record_datasets import make_dataset
 
 if TYPE_CHECKING:
@@ -48,24 +48,12 @@ def read_secondary_structures(
     """
     from datasets import Features, List, Value
 
-    files: list[Path] = []
-    for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
-        path = Path(path).expanduser()
-        files += _find_files(path) if path.is_dir() else [check_file(path)]
-    if not files:
-        raise ValueError("paths is empty; name a file or a folder")
+    files = list_files(paths, partial(files_in, suffixes=_SUFFIXES))
     features = Features(
         {"id": Value("string"), "sequence": Value("string"), "pairs": List(List(Value("int32"), length=2))}
     )
     arguments = {"paths": files, "on_unknown": on_unknown}
     return make_dataset(_read_records, arguments, features, files, streaming, cache_dir)
-
-
-def _find_files(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
-    if not files:
-        raise ValueError(f"{folder} holds no file that ends in {', '.join(_SUFFIXES)}; name the files themselves")
-    return files
 
 
 def _read_records(paths: list[Path], on_unknown: str) -> Iterator[dict[str, Any]]:
