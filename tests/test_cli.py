@@ -389,7 +389,7 @@ def test_a_full_disk(capsys, tiny, tmp_path):
         subprocess.run(["mount", "-o", "remount,size=2m", disk], check=True)
         code, _, err = call(capsys, *arguments)
         assert code == 0, err
-        assert len((disk / "out" / "predictions.csv").read_text().splitlines()) == 10
+        assert len((disk / "out" / "predictions.csv").read_text().splitlines()) == 1 + 9 * 80
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         code, _, err = call(capsys, "predict", "reactivity", "ACGU", "--output", disk / "new", "--model", tiny)
         assert (code, err.count("\n")) == (1, 1)

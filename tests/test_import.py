@@ -115,7 +115,7 @@ def test_what_needs_no_model_loads_no_framework(tmp_path):
 
 def test_a_command_registers_before_it_opens_a_model(tmp_path):
     code = "import rna_hf_command; raise SystemExit(rna_hf_command.run())"
-    arguments = ["predict", "structure", "GGGGAAAACCCC", "-o", str(tmp_path / "out"), "--quiet"]
+    arguments = ["predict", "structure", "GGGGAAAACCCC" * 3, "-o", str(tmp_path / "out"), "--quiet"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "out" / "structures.dbn").exists()

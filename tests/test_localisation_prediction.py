@@ -108,7 +108,7 @@ def test_rows_are_the_models_own_numbers(mask, batch_tokens, checkpoints, tmp_pa
     windows = read_table(tmp_path / "attention_windows.csv")
     spread = []
     for row in rows:
-        assert list(row) == ["id", "sequence", *COMPARTMENTS]
+        assert list(row) == ["id", "sequence", *COMPARTMENTS, "warning"]
         shares, attention = run_model(checkpoints[mask], row["sequence"])
         found = [row[name] for name in COMPARTMENTS]
         spread.append(found)
@@ -194,21 +194,23 @@ def test_transcripts_with_many_n_are_named_once(tiny, tmp_path):
     unknown = [(f"n{number}", "NNn" + sequence) for number in range(5)]
     rnas = [("fine", "N" + sequence), *unknown, ("end", sequence + "NRY")]
     options = {"task": "localisation", "model": tiny}
-    message = r"^6 RNAs have more than 1% unknown .*: 'n0', 'n1', 'n2' and 3 more$"
+    message = r"^6 RNAs to take with care .more than 1% unknown .*: 'n0', 'n1', 'n2' and 3 more$"
     with pytest.warns(UserWarning, match=message) as caught:
         predict(rnas, **options)
     assert len(caught) == 1
-    with pytest.warns(UserWarning, match=r"^5 RNAs have more than 1% .*: 'n0', 'n1', 'n2' and 2 more$") as caught:
+    with pytest.warns(
+        UserWarning, match=r"^5 RNAs to take with care .more than 1% .*: 'n0', 'n1', 'n2' and 2 more$"
+    ) as caught:
         predict(rnas, fixed_length=150, **options)  # which leaves out the letters at the end
     assert len(caught) == 1
-    with pytest.warns(UserWarning, match=r"^1 RNA has more than 1% .*: 'end'$"):
+    with pytest.warns(UserWarning, match=r"^1 RNA to take with care .more than 1% .*: 'end'$"):
         predict(rnas[-1:], tmp_path, **options)
 
 
 def test_lengths_beyond_training_are_warned_about(tmp_path):
     tiny = save_tiny(tmp_path / "model", training_max_length=100)
     rnas = random_rnas([60, 200, 201, 300])
-    with pytest.warns(UserWarning, match=r"2 sequences longer than 2 x 100 nt, .* \(the longest is 'r3' with 300 nt\)"):
+    with pytest.warns(UserWarning, match=r"^2 RNAs to take with care .longer than 2 x 100 nt, .*: 'r2', 'r3'$"):
         predict(rnas, task="localisation", model=tiny)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -346,7 +348,7 @@ def test_pipeline(mask, checkpoints):
     sequences = [sequence for _, sequence in RNAS]
     for found in (predictor(sequences, batch_size=3), list(map(predictor, sequences))):
         for sequence, one in zip(sequences, found, strict=True):
-            assert list(one) == ["sequence", "localisation", "windows", "attention", "unit"]
+            assert list(one) == ["sequence", "localisation", "windows", "attention", "unit", "warning"]
             shares, attention = run_model(checkpoints[mask], sequence)
             assert one["sequence"] == sequence
             assert list(one["localisation"]) == COMPARTMENTS

@@ -187,13 +187,13 @@ def test_what_only_has_the_letters(text, tiny, predictor):
 
 def test_unknown_letters_bring_a_warning_for_every_model(tiny, predictor):
     rnas = [("fine", "GGCAUUCGUGCCN"), ("half", "GGCANNNN"), ("some", "GGCAUNNGCA")]
-    message = r"^2 RNAs have more than 10% unknown nucleotides .*: "
+    message = r"^2 RNAs to take with care .more than 10% unknown nucleotides .*: "
     with pytest.warns(UserWarning, match=message + "'half', 'some'$"):
         assert len(predict(rnas, model=tiny)) == 3
     with pytest.warns(UserWarning, match=message + "item 2, item 3$") as caught:
         assert len(predictor(rnas)) == 3
     assert len(caught) == 1
-    with pytest.warns(UserWarning, match=r"^1 RNA has .*: the sequence$"):
+    with pytest.warns(UserWarning, match=r"^1 RNA to take with care .*: the sequence$"):
         predictor("GGCANNNN")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -67,7 +67,7 @@ def test_rows_are_the_models_own_numbers(name, request):
     rows = predict(RNAS, model=checkpoint)
     assert [(row["id"], row["sequence"]) for row in rows] == RNAS
     for row in rows:
-        assert list(row) == ["id", "sequence", "reactivity_2A3", "reactivity_DMS"]
+        assert list(row) == ["id", "sequence", "reactivity_2A3", "reactivity_DMS", "warning"]
         values = expected(checkpoint, row["sequence"])
         # Float32 sums in another order: batches of other shapes.
         np.testing.assert_allclose(row["reactivity_2A3"], values[:, 0], atol=2e-5)
@@ -89,7 +89,7 @@ def test_channels_and_special_tokens(tmp_path):
 
 @pytest.mark.parametrize("format", ["parquet", "csv", "jsonl"])
 def test_formats_hold_the_same(format, tiny, tmp_path):
-    path = predict(RNAS, tmp_path, model=tiny, format=format)
+    path = predict(RNAS, tmp_path, model=tiny, format=format, wide=format == "csv")
     rows = predict(RNAS, model=tiny)
     assert path == tmp_path / f"predictions.{format}"
     if format == "parquet":
@@ -410,11 +410,12 @@ def test_the_estimate_is_near_the_truth():
 def test_long_sequences_get_one_warning(tiny):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        predict([("a", "A" * 81), ("b", "C" * 90), ("c", "G" * 80)], model=tiny)
+        rows = predict([("a", "A" * 81), ("b", "C" * 90), ("c", "G" * 80)], model=tiny)
+    expected = "longer than 2 x 40 nt, the longest RNA that the model was trained on"
+    assert [row["warning"] for row in rows] == [expected, expected, None]
     messages = [str(warning.message) for warning in caught if "trained on" in str(warning.message)]
     assert len(messages) == 1
-    assert "2 sequences longer than 2 x 40 nt" in messages[0]
-    assert "'b' with 90 nt" in messages[0]
+    assert messages[0] == f"2 RNAs to take with care ({expected}): 'a', 'b'"
 
 
 def test_other_checkpoints_are_refused(tiny, tmp_path):

@@ -121,20 +121,20 @@ class TestRowsAreTheModelsOwnNumbers:
     def test_degradation(self, checkpoints, kind):
         targets = ["reactivity", "deg_Mg_pH10", "deg_pH10", "deg_Mg_50C", "deg_50C"]
         for row, values in self.rows(checkpoints, "degradation", kind):
-            assert list(row) == ["id", "sequence", *targets]
+            assert list(row) == ["id", "sequence", *targets, "warning"]
             for index, target in enumerate(targets):
                 # Float32 sums in another order: batches of other shapes. The same below.
                 np.testing.assert_allclose(row[target], values[:, index], atol=2e-5)
 
     def test_dropout(self, checkpoints, kind):
         for row, values in self.rows(checkpoints, "dropout", kind):
-            assert list(row) == ["id", "sequence", "reads_2A3", "reads_DMS"]
+            assert list(row) == ["id", "sequence", "reads_2A3", "reads_DMS", "warning"]
             np.testing.assert_allclose([row["reads_2A3"], row["reads_DMS"]], values, rtol=2e-5)
 
     def test_structure(self, checkpoints, kind):
         num_pairs = 0
         for row, values in self.rows(checkpoints, "structure", kind):
-            assert list(row) == ["id", "sequence", "structure", "confidence"]
+            assert list(row) == ["id", "sequence", "structure", "confidence", "warning"]
             pairs = decode_pairs(sigmoid(values))
             num_pairs += len(pairs)
             assert row["structure"] == write_dotbracket(pairs, len(row["sequence"]))
@@ -145,7 +145,7 @@ class TestRowsAreTheModelsOwnNumbers:
         found = self.rows(checkpoints, "3d", kind, num_samples=2)
         assert [row["sample"] for row, _ in found] == [1, 2] * (len(found) // 2)
         for row, values in found:
-            assert list(row) == ["id", "sequence", "sample", "x", "y", "z"]
+            assert list(row) == ["id", "sequence", "sample", "x", "y", "z", "warning"]
             coordinates = np.array([row["x"], row["y"], row["z"]]).T
             if row["sample"] == 1:
                 np.testing.assert_allclose(coordinates, values, atol=2e-5)
@@ -183,12 +183,13 @@ def test_flip_average(masked):
 @pytest.mark.parametrize("task", list(CLASSES))
 def test_formats_hold_the_same(task, format, masked, tmp_path):
     rows = predict(RNAS, task=task, model=masked[task])
-    path = predict(RNAS, tmp_path, task=task, model=masked[task], format=format)
+    wide = format == "csv" and TASKS[task].prediction.per_nucleotide
+    path = predict(RNAS, tmp_path, task=task, model=masked[task], format=format, wide=wide)
     columns = TASKS[task].prediction.columns(load_config(masked[task], TASKS[task]))
     if format == "parquet":
         table = pq.read_table(path)
         kinds = {"numbers": pa.list_(pa.float32()), "number": pa.float32(), "index": pa.int32(), "text": pa.string()}
-        assert table.schema.types[2:] == [kinds[kind] for kind in columns.values()]
+        assert table.schema.types[2:] == [*(kinds[kind] for kind in columns.values()), pa.string()]
         assert json.loads(table.schema.metadata[b"rna_hf"])["unit"] == TASKS[task].prediction.unit
         found = table.to_pylist()
     elif format == "csv":
@@ -201,7 +202,8 @@ def test_formats_hold_the_same(task, format, masked, tmp_path):
         found = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(found) == len(rows)
     for one, other in zip(found, rows):
-        assert list(one) == list(other) == ["id", "sequence", *columns]
+        assert list(one) == list(other) == ["id", "sequence", *columns, "warning"]
+        assert (one["warning"] or None) == other["warning"]
         for name, kind in {"id": "text", "sequence": "text", **columns}.items():
             if kind in ("text", "index"):
                 assert one[name] == other[name]

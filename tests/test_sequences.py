@@ -209,7 +209,13 @@ def test_checker_lists_what_is_unusable_and_gives_the_rest():
     items = [("a", "ACG"), ("b", ""), ("a", "GGG"), ("c", "A CG"), ("b", "CCC"), ("", "AAA"), ("d", "A" * 50)]
     checker = SequenceChecker(SequenceList(items), lambda length: "too long" if length > 40 else None)
     problems = []
-    summary = checker.check(length_of_interest=2, on_problem=lambda record, reason: problems.append(reason))
+    usable = []
+    summary = checker.check(
+        on_problem=lambda record, reason: problems.append(reason),
+        find_cautions=lambda sequence: ["has no G"] if "G" not in sequence else [],
+        on_usable=usable.append,
+        max_shown=3,
+    )
     assert problems[:3] == ["empty sequence", "duplicate id, first seen at item 1", "blank at position 2"]
     # An id is taken only by a usable record: the second "b" is the first that counts.
     assert [(record.id, record.sequence) for record in checker.usable()] == [
@@ -218,7 +224,9 @@ def test_checker_lists_what_is_unusable_and_gives_the_rest():
         ("seq6", "AAA"),
     ]
     assert problems[3:] == ["too long"]
-    assert (summary.total, summary.usable, summary.longest, summary.num_longer) == (7, 3, (3, "a"), 3)
+    assert (summary.total, summary.usable, summary.longest) == (7, 3, (3, "a"))
+    assert [record.id for record in usable] == ["a", "b", "seq6"]
+    assert summary.cautions == {"has no G": (2, ["b", "seq6"])}
     assert len(summary.problems) == 3
 
 

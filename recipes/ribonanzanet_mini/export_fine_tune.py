@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
 from rna_hf.tasks import TASKS
 from rna_hf.training.run_record import RECORD_FILE, kept_step
+from rna_hf.training.training_range import describe_range
 
 from .task_tables import TABLES, describe_sources
 
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = TASKS[arguments.task].auto_class().from_pretrained(arguments.run)
     rows = pq.read_table(arguments.tables / f"{arguments.task}_train.parquet").to_pylist()
     rows = [row for row in rows if len(row["sequence"]) <= (arguments.max_length or np.inf)]
-    model.config.training_max_length = min(max(len(row["sequence"]) for row in rows), arguments.crop or sys.maxsize)
+    labels = [row["labels"] for row in rows] if "labels" in rows[0] else None
+    model.config.update(describe_range([row["sequence"] for row in rows], labels, arguments.crop or 0))
     for name in ("pair_threshold", "pair_weight"):
         if getattr(arguments, name) is not None:
             setattr(model.config, name, getattr(arguments, name))

@@ -20,6 +20,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RnaTokenizerFa
 from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
 from rna_hf.tasks.scores import evaluate
+from rna_hf.training.training_range import describe_range
 
 from ..places import DEFAULT_DATA, REPOSITORY
 from .batches import PAD_ID, PAIR_SOURCES, TRAINING_CHANNELS, Batch, Stage, TrainingBatches, encode
@@ -244,6 +246,15 @@ def validate(trainer: Trainer, records: list[Profile], count: int) -> dict[str, 
     return scores
 
 
+def range_of_records(records: Sequence[Profile | KnownStructure | Piece]) -> dict[str, int]:
+    """Return what the RNAs were like, the ends by the channels that the checkpoint predicts."""
+    kept = [TRAINING_CHANNELS.index(name) for name in SHIPPED_CHANNELS]
+    lengths = describe_range([record.sequence for record in records])
+    profiles = [record for record in records if isinstance(record, Profile)]
+    ends = describe_range([r.sequence for r in profiles], [r.reactivity[:, kept] for r in profiles])
+    return ends | {name: value for name, value in lengths.items() if name.endswith("length")}
+
+
 def export(trainer: Trainer, records: list[Profile | KnownStructure | Piece], folder: Path) -> None:
     """Write the averaged weights as a checkpoint that predicts 2A3 and DMS, with the manifest of what it learnt from.
 
@@ -253,13 +264,11 @@ def export(trainer: Trainer, records: list[Profile | KnownStructure | Piece], fo
         folder: where to write.
     """
     trained = trainer.averaged_model().reactivity
-    kept = [TRAINING_CHANNELS.index(name) for name in SHIPPED_CHANNELS]
-    longest = max(len(record.sequence) for record in records)
-    config = RibonanzaNetConfig(**CONFIG, channels=SHIPPED_CHANNELS, training_max_length=longest)
+    config = RibonanzaNetConfig(**CONFIG, channels=SHIPPED_CHANNELS, **range_of_records(records))
     model = RibonanzaNetForReactivity(config)
     weights = trained.state_dict()
     for name in ("reactivity_head.weight", "reactivity_head.bias"):
-        weights[name] = weights[name][kept]
+        weights[name] = weights[name][[TRAINING_CHANNELS.index(channel) for channel in SHIPPED_CHANNELS]]
     model.load_state_dict(weights)
     model.save_pretrained(folder)
     RnaTokenizerFast(alphabet="ribonanzanet").save_pretrained(folder)

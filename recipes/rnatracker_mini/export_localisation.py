@@ -17,6 +17,7 @@ from rna_hf import AutoModelForLocalisation
 from rna_hf.data.splits import write_manifest
 from rna_hf.hub.loader import add_loader
 from rna_hf.training.run_record import kept_step
+from rna_hf.training.training_range import describe_range
 
 from .localisation_tables import describe_sources
 
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in ("train", "validation")
     )
     model = AutoModelForLocalisation.from_pretrained(arguments.run)
+    model.config.update(describe_range([row["sequence"] for row in rows]))
     # It learnt from windows of the longer ones, but whole transcripts chose it.
     model.config.training_max_length = max(len(row["sequence"]) for row in chosen_by)
     model.save_pretrained(arguments.output)

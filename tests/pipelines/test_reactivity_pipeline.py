@@ -45,7 +45,7 @@ def open_pipeline(folder, **options):
 
 def test_one_sequence(tiny):
     output = open_pipeline(tiny)("GGGAAACUCC")
-    assert list(output) == ["sequence", "reactivity", "unit"]
+    assert list(output) == ["sequence", "reactivity", "unit", "warning"]
     assert output["sequence"] == "GGGAAACUCC"
     assert list(output["reactivity"]) == ["2A3", "DMS"]
     assert all(isinstance(value, float) for value in output["reactivity"]["2A3"])

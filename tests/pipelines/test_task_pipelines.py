@@ -36,9 +36,13 @@ def open_pipeline(task, folder):
 
 
 def expected(task, folder, sequence):
-    """What the pipeline should say besides sequence and unit, from the rows of `predict`."""
+    """What the pipeline should say besides sequence, unit and warning, and the warning, from the rows of `predict`."""
     rows = predict(sequence, task=task, model=folder, device="cpu")
-    columns = {name: value for name, value in rows[0].items() if name not in ("id", "sequence")}
+    columns = {name: value for name, value in rows[0].items() if name not in ("id", "sequence", "warning")}
+    return describe(task, columns, rows), rows[0]["warning"]
+
+
+def describe(task, columns, rows):
     if task == "degradation":
         return {"degradation": columns}
     if task == "dropout":
@@ -69,9 +73,10 @@ def test_values_and_batches(task, kind, tmp_path):
     wanted = [expected(task, folder, sequence) for sequence in SEQUENCES]
     outputs = [predictor(SEQUENCES, batch_size=size) for size in (1, 3)] + [list(map(predictor, SEQUENCES))]
     for found in outputs:
-        for sequence, one, values in zip(SEQUENCES, found, wanted, strict=True):
+        for sequence, one, (values, warning) in zip(SEQUENCES, found, wanted, strict=True):
             assert one.pop("sequence") == sequence
             assert one.pop("unit") == predictor.prediction.unit
+            assert one.pop("warning") == warning
             assert_close(one, values)
 
 

@@ -107,7 +107,8 @@ def models_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
 def predictions_table() -> str:
     """Lay out the table of what `rna-hf predict` gives for each task."""
     rows = [[f"`{name}`", one.columns_in_words, one.files_in_words] for name, one in predictions().items()]
-    return markdown_table(["`rna-hf predict`", "columns beside `id` and `sequence`", "files beside the table"], rows)
+    header = ["`rna-hf predict`", "columns beside `id`, `sequence` and `warning`", "files beside the table"]
+    return markdown_table(header, rows)
 
 
 def defaults_text() -> str:

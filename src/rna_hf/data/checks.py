@@ -3,7 +3,7 @@
 import hashlib
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,20 +117,21 @@ def unknown_share(sequence: str) -> float:
     return (len(sequence) - known) / max(len(sequence), 1)
 
 
-def explain_unknown(names: Sequence[str], count: int, limit: float) -> str:
-    """Say in a line which RNAs have too many unknown nucleotides.
+def explain_unknown(limit: float) -> str:
+    """Say in a phrase that more than a part of an RNA is unknown."""
+    return f"more than {limit:.0%} unknown nucleotides (N), of which the model learns nothing"
+
+
+def explain_caution(names: Sequence[str], count: int, reason: str) -> str:
+    """Say in a line which RNAs a model was not made for.
 
     Args:
         names: what to call the first few of them.
         count: how many there are.
-        limit: part of an RNA that may be unknown.
+        reason: why.
     """
     more = f" and {count - len(names):,} more" if count > len(names) else ""
-    verb = "RNA has" if count == 1 else "RNAs have"
-    return (
-        f"{count:,} {verb} more than {limit:.0%} unknown nucleotides (N), of which the model learns nothing; take "
-        f"predictions for them with care: {', '.join(names)}{more}"
-    )
+    return f"{count:,} RNA{'' if count == 1 else 's'} to take with care ({reason}): {', '.join(names)}{more}"
 
 
 @dataclass
@@ -142,9 +143,7 @@ class InputSummary:
         usable: number of records that can be predicted.
         no_rna: number of records that hold something else than RNA, missing values not counted.
         longest: the longest usable record, its sequence's length (nucleotides) and id.
-        num_longer: number of usable records with more nucleotides than `length_of_interest`.
-        num_doubtful: number of usable records that `is_doubtful` finds.
-        doubtful: ids of the first few of them.
+        cautions: by reason the number of usable records to take with care, and the ids of the first few of them.
         problems: first few unusable records, each as location, id and reason.
     """
 
@@ -152,9 +151,7 @@ class InputSummary:
     usable: int = 0
     no_rna: int = 0
     longest: tuple[int, str] = (0, "")
-    num_longer: int = 0
-    num_doubtful: int = 0
-    doubtful: list[str] = field(default_factory=list)
+    cautions: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -190,18 +187,18 @@ class SequenceChecker:
 
     def check(
         self,
-        length_of_interest: int | None = None,
         on_problem: Callable[[SequenceRecord, str], None] | None = None,
-        is_doubtful: Callable[[str], bool] | None = None,
+        find_cautions: Callable[[str], Iterable[str]] = lambda sequence: (),
+        on_usable: Callable[[SequenceRecord], None] = lambda record: None,
         max_shown: int = 3,
     ) -> InputSummary:
         """Read the whole input once.
 
         Args:
-            length_of_interest: count the usable records longer than this, in nucleotides.
             on_problem: called with each unusable record and the reason.
-            is_doubtful: count the usable records whose sequence this is true of.
-            max_shown: how many problems, and ids of doubtful records, the summary keeps.
+            find_cautions: takes a usable sequence and returns why its prediction is to be taken with care.
+            on_usable: called with each usable record.
+            max_shown: how many problems, and ids for each caution, the summary keeps.
 
         Raises:
             ValueError: the input cannot be read, or holds no record.
@@ -219,15 +216,13 @@ class SequenceChecker:
             summary.total += 1
             if reason is None:
                 summary.usable += 1
+                on_usable(record)
                 length = len(record.sequence)
                 if length > summary.longest[0]:
                     summary.longest = (length, record.id)
-                if length_of_interest is not None and length > length_of_interest:
-                    summary.num_longer += 1
-                if is_doubtful is not None and is_doubtful(record.sequence):
-                    summary.num_doubtful += 1
-                    if len(summary.doubtful) < max_shown:
-                        summary.doubtful.append(record.id)
+                for caution in find_cautions(record.sequence):
+                    count, ids = summary.cautions.get(caution, (0, []))
+                    summary.cautions[caution] = (count + 1, [*ids, record.id][:max_shown])
             else:
                 if not is_missing(record.sequence) and self._explain_no_rna(record.sequence) is not None:
                     summary.no_rna += 1

@@ -13,19 +13,17 @@ def parse_fastq(lines: Iterable[str], name: str) -> Iterator[tuple[str, str, int
         name: what to call it in messages.
 
     Yields:
-        First word of the header (`seq<number>`, 1-based, if it is empty), sequence and the header's line (1-based).
+        The header without its `@`, the sequence, and the header's line (1-based).
 
     Raises:
         ValueError: the file is not FASTQ or ends within a read.
     """
-    number = 0
     numbered = enumerate(map(str.strip, lines), start=1)
     for start, header in numbered:
         if not header:
             continue
         if not header.startswith("@"):
             raise ValueError(f"{name} is not FASTQ: line {start} should be a header, which begins with '@'")
-        number += 1
         parts: list[str] = []
         for _, line in numbered:
             if line.startswith("+"):
@@ -44,5 +42,4 @@ def parse_fastq(lines: Iterable[str], name: str) -> Iterator[tuple[str, str, int
             raise ValueError(
                 f"{name} is broken FASTQ: the read of line {start} has {len(sequence)} letters and {count} qualities"
             )
-        words = header[1:].split(maxsplit=1)
-        yield words[0] if words else f"seq{number}", sequence, start
+        yield header[1:], sequence, start

@@ -8,7 +8,6 @@ The system is given paths by Python's own `open` alone: a name may be any bytes,
 """
 
 import contextlib
-import csv
 import hashlib
 import itertools
 import json
@@ -22,11 +21,11 @@ from typing import IO, TYPE_CHECKING, Any
 from ..atomic_files import explaining, find_remedy, replacing
 from .checks import InputSummary
 from .sources import SequenceInput, SequenceRecord
+from .table_files import FORMATS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = ("parquet", "csv", "jsonl")
 RUN_FILE = "run.json"
 SKIPPED_FILE = "skipped.tsv"
 
@@ -39,7 +38,7 @@ class RunFolder:
 
     Args:
         path: the folder; created if need be.
-        format: one of `FORMATS`.
+        format: of the file of predictions, `parquet`, `csv` or `jsonl`.
         rows_per_sequence: number of rows for each sequence.
 
     Attributes:
@@ -247,12 +246,19 @@ class RunFolder:
             counts[number] = counts.get(number, 0) + self._count_sequences(path)
         return counts
 
-    def join(self, num_parts: int, schema: "pa.Schema") -> None:
-        """Write the file of predictions, with one part in memory at a time; parts may have more columns than it."""
+    def join(
+        self, num_parts: int, schema: "pa.Schema", write: Callable[[Path, Iterable["pa.Table"], "pa.Schema"], None]
+    ) -> None:
+        """Write the file of predictions, with one part in memory at a time; parts may have more columns than it.
+
+        Args:
+            num_parts: how many parts there are.
+            schema: of the file.
+            write: writes it, see `rna_hf.data.table_files`.
+        """
         parts = (_read_table(self._part(number), schema=schema) for number in range(num_parts))
-        writer = {"parquet": _write_parquet, "csv": _write_csv, "jsonl": _write_jsonl}[self._format]
         with replacing(self.predictions) as temporary:
-            writer(temporary, parts, schema)
+            write(temporary, parts, schema)
 
     def tables(self, columns: list[str] | None = None) -> Iterator["pa.Table"]:
         """Yield the rows of each part, all columns of it by default."""
@@ -354,14 +360,6 @@ class RunFolder:
         return [f"predictions.{format}" for format in FORMATS]
 
 
-def _write_parquet(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
-    import pyarrow.parquet as pq
-
-    with open(path, "wb") as file, pq.ParquetWriter(file, schema) as writer:
-        for table in tables:
-            writer.write_table(table)
-
-
 def _write_table(path: Path, table: "pa.Table") -> None:
     import pyarrow.parquet as pq
 
@@ -374,43 +372,6 @@ def _read_table(path: Path, **options: Any) -> "pa.Table":
 
     with open(path, "rb") as file:
         return pq.read_table(file, **options)
-
-
-def _write_csv(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(schema.names)
-        for table in tables:
-            for row in zip(*(_texts(table.column(name)) for name in schema.names)):
-                writer.writerow(row)
-
-
-def _write_jsonl(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        for table in tables:
-            for values in zip(*(_texts(table.column(name), json.dumps) for name in schema.names)):
-                fields = (f"{json.dumps(name)}: {value}" for name, value in zip(schema.names, values))
-                file.write("{" + ", ".join(fields) + "}\n")
-
-
-def _texts(column: "pa.ChunkedArray", quote: Callable[[str], str] = str) -> Iterator[str]:
-    """Yield a column as text: float32 as the shortest number that gives it back exactly, a list as a JSON list."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_string(column.type):
-        for text in column.to_pylist():
-            yield quote(text)
-        return
-    if not pa.types.is_list(column.type):
-        yield from pc.cast(column, pa.string()).to_pylist()
-        return
-    for array in column.chunks:
-        numbers = pc.cast(array.flatten(), pa.string()).to_pylist()
-        start = 0
-        for length in pc.list_value_length(array).to_pylist():
-            yield "[" + ", ".join(numbers[start : start + length]) + "]"
-            start += length
 
 
 def _lock(file: Any, path: Path, is_shared: bool = False) -> None:

@@ -24,6 +24,7 @@ from .tables import MISSING, Columns, columns_in_memory, find_sequence_columns, 
 from .text_files import check_file, is_gzip, open_described, open_text, read_rows
 
 LITERAL_ID = "sequence"
+NO_COLUMNS: Mapping[str, Any] = {}
 
 _KINDS = {
     ".fa": "fasta",
@@ -55,11 +56,13 @@ class SequenceRecord(NamedTuple):
         sequence: letters as given: case and T or U are kept, line breaks within a FASTA record are removed; `MISSING`
             for a missing value.
         location: where it was found, for messages: `line 12` (1-based), `row 3` (1-based, without the header).
+        others: the other columns, where they are kept: plain values, None for a missing one.
     """
 
     id: str
     sequence: str
     location: str
+    others: Mapping[str, Any] = NO_COLUMNS
 
 
 class SequenceInput(ABC):
@@ -68,10 +71,12 @@ class SequenceInput(ABC):
     Attributes:
         name: what to call the input in messages.
         is_resumable: whether a later run can read the same input again.
+        keeps_columns: whether records have the other columns of the input, and a digest tells them.
     """
 
     name: str
     is_resumable: bool = True
+    keeps_columns: bool = False
 
     @abstractmethod
     def records(self) -> Iterator[SequenceRecord]:
@@ -115,7 +120,8 @@ class SequenceList(SequenceInput):
     def records(self) -> Iterator[SequenceRecord]:
         for number, item in enumerate(self._items, start=1):
             identifier, sequence = as_pair(item, number)
-            yield SequenceRecord(identifier or self._literal_id or f"seq{number}", sequence, f"item {number}")
+            others = _other_values(item) if self.keeps_columns else NO_COLUMNS
+            yield SequenceRecord(identifier or self._literal_id or f"seq{number}", sequence, f"item {number}", others)
 
     def digest(self) -> str:
         return _hash_records(self)
@@ -141,6 +147,11 @@ class SequenceTable(SequenceInput):
             counts = f"{len(sequences):,} and {len(column):,}"
             raise ValueError(f"{self.name}: the columns 'sequence' and 'id' have {counts} values")
         ids = None if column is None else iter(column)
+        others = {
+            name: iter(self._columns.read(place))
+            for place, name in enumerate(names if self.keeps_columns else ())
+            if place not in (self._sequence_column, self._id_column)
+        }
         for number, value in enumerate(sequences, start=1):
             sequence = plain_value(value)
             if sequence is not None and not isinstance(sequence, str):
@@ -152,7 +163,10 @@ class SequenceTable(SequenceInput):
             if ids is not None:
                 identifier = plain_value(next(ids, None))
             yield SequenceRecord(
-                "" if identifier is None else str(identifier).strip(), _as_sequence(sequence), f"row {number}"
+                "" if identifier is None else str(identifier).strip(),
+                _as_sequence(sequence),
+                f"row {number}",
+                {name: plain_value(next(values, None)) for name, values in others.items()},
             )
 
     def digest(self) -> str:
@@ -167,7 +181,7 @@ class SequenceFile(SequenceInput):
     Args:
         path: the file.
         name: what to call it in messages; the path if omitted.
-        kind: `fasta`, `fastq`, `csv`, `tsv`, `parquet`, `lines` or `jsonl` (lines of `[id, sequence]`).
+        kind: `fasta`, `fastq`, `csv`, `tsv`, `parquet`, `lines` or `jsonl` (lines of `[id, sequence, others]`).
         is_temporary: remove the file on `close`; such an input cannot be resumed.
     """
 
@@ -255,16 +269,17 @@ class SequenceFile(SequenceInput):
     def _read_fasta(self, text: Iterator[str]) -> Iterator[SequenceRecord]:
         number = 0
         header: str | None = None
-        location = ""
+        location, others = "", NO_COLUMNS
         parts: list[str] = []
         for line_number, line in enumerate(text, start=1):
             line = line.strip()
             if line.startswith(">"):
                 if header is not None:
-                    yield SequenceRecord(header, "".join(parts), location)
+                    yield SequenceRecord(header, "".join(parts), location, others)
                 number += 1
                 words = line[1:].split(maxsplit=1)
                 header = words[0] if words else f"seq{number}"
+                others = self._description(words)
                 location = f"line {line_number}"
                 parts = []
             elif line:
@@ -275,11 +290,17 @@ class SequenceFile(SequenceInput):
                     )
                 parts.append(line)
         if header is not None:
-            yield SequenceRecord(header, "".join(parts), location)
+            yield SequenceRecord(header, "".join(parts), location, others)
+
+    def _description(self, words: list[str]) -> Mapping[str, Any]:
+        """Return the column of the rest of a header, given its first word and that."""
+        return {"description": words[1] if len(words) > 1 else None} if self.keeps_columns else NO_COLUMNS
 
     def _read_fastq(self, text: Iterator[str]) -> Iterator[SequenceRecord]:
-        for identifier, sequence, line_number in parse_fastq(text, self.name):
-            yield SequenceRecord(identifier, sequence, f"line {line_number}")
+        for number, (header, sequence, line_number) in enumerate(parse_fastq(text, self.name), start=1):
+            words = header.split(maxsplit=1)
+            identifier = words[0] if words else f"seq{number}"
+            yield SequenceRecord(identifier, sequence, f"line {line_number}", self._description(words))
 
     def _read_lines(self, text: Iterator[str]) -> Iterator[SequenceRecord]:
         number = 0
@@ -296,8 +317,8 @@ class SequenceFile(SequenceInput):
 
     def _read_jsonl(self, text: Iterator[str]) -> Iterator[SequenceRecord]:
         for number, line in enumerate(text, start=1):
-            identifier, sequence = json.loads(line)
-            yield SequenceRecord(identifier, sequence, f"item {number}")
+            identifier, sequence, others = json.loads(line)
+            yield SequenceRecord(identifier, sequence, f"item {number}", others)
 
     def _read_table(self, text: Iterator[str], delimiter: str) -> Iterator[SequenceRecord]:
         rows = read_rows(text, delimiter)
@@ -305,12 +326,15 @@ class SequenceFile(SequenceInput):
         if names is None:
             raise ValueError(f"{self.name} is empty")
         sequence_column, id_column = find_sequence_columns(names, self.name)
+        is_other = {sequence_column, id_column}.isdisjoint
+        kept = [(place, name) for place, name in enumerate(names if self.keeps_columns else ()) if is_other({place})]
         for number, (line, row) in enumerate(((line, row) for line, row in rows if row), start=1):
             sequence = row[sequence_column].strip() if sequence_column < len(row) else ""
             identifier = f"seq{number}"
             if id_column is not None:
                 identifier = row[id_column].strip() if id_column < len(row) else ""
-            yield SequenceRecord(identifier, sequence, f"line {line}")
+            others = {name: row[place] or None if place < len(row) else None for place, name in kept}
+            yield SequenceRecord(identifier, sequence, f"line {line}", others)
 
     def _read_parquet(self) -> Iterator[SequenceRecord]:
         import pyarrow as pa
@@ -332,9 +356,11 @@ class SequenceFile(SequenceInput):
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
                 raise ValueError(f"{self.name}: column {names[sequence_column]!r} must hold text, not {kind}")
             columns = [names[sequence_column]] + ([] if id_column is None else [names[id_column]])
+            kept = [name for name in names if name not in columns] if self.keeps_columns else []
             number = 0
             try:
-                for batch in file.iter_batches(batch_size=256, columns=columns):
+                for batch in file.iter_batches(batch_size=256, columns=columns + kept):
+                    others = batch.select(kept).to_pylist() if kept else [NO_COLUMNS] * batch.num_rows
                     sequences = batch.column(columns[0]).to_pylist()
                     ids = None if id_column is None else batch.column(columns[1]).to_pylist()
                     for index, sequence in enumerate(sequences):
@@ -342,12 +368,15 @@ class SequenceFile(SequenceInput):
                         identifier = f"seq{number}"
                         if ids is not None:
                             identifier = "" if ids[index] is None else str(ids[index]).strip()
-                        yield SequenceRecord(identifier, _as_sequence(sequence), f"row {number}")
+                        values = {name: plain_value(value) for name, value in others[index].items()}
+                        yield SequenceRecord(identifier, _as_sequence(sequence), f"row {number}", values)
             except (pa.ArrowInvalid, OSError) as error:
                 raise ValueError(f"{self.name} is not a readable parquet file: {_one_line(error)}") from error
 
 
-def open_sequences(inputs: str | os.PathLike | Iterable[Any], stdin: io.BufferedIOBase | None = None) -> SequenceInput:
+def open_sequences(
+    inputs: str | os.PathLike | Iterable[Any], stdin: io.BufferedIOBase | None = None, keep_columns: bool = False
+) -> SequenceInput:
     """Open whatever holds sequences.
 
     Args:
@@ -356,6 +385,7 @@ def open_sequences(inputs: str | os.PathLike | Iterable[Any], stdin: io.Buffered
             (`columns_in_memory`); or an iterable of sequences, of pairs (id, sequence) or of mappings with `sequence`
             and perhaps `id`.
         stdin: what to read for `-`; the process's standard input if omitted.
+        keep_columns: give records the other columns too.
 
     Returns:
         An input that can be read repeatedly. Standard input and iterators are first copied to a temporary file, which
@@ -365,6 +395,12 @@ def open_sequences(inputs: str | os.PathLike | Iterable[Any], stdin: io.Buffered
         FileNotFoundError: the file does not exist.
         ValueError: the input is empty or of a kind that cannot be read.
     """
+    source = _open(inputs, stdin, keep_columns)
+    source.keeps_columns = keep_columns
+    return source
+
+
+def _open(inputs: Any, stdin: io.BufferedIOBase | None, keep_columns: bool) -> SequenceInput:
     if isinstance(inputs, os.PathLike):
         return _open_file(os.fspath(inputs))
     if isinstance(inputs, str):
@@ -375,7 +411,7 @@ def open_sequences(inputs: str | os.PathLike | Iterable[Any], stdin: io.Buffered
         if not inputs.strip():
             raise ValueError("the input is empty; give a file, '-' for standard input, or a sequence")
         return SequenceList([inputs.strip()], name="the given sequence (no file has this name)", literal_id=LITERAL_ID)
-    return open_values(inputs) or _spool_iterable(inputs)
+    return open_values(inputs) or _spool_iterable(inputs, keep_columns)
 
 
 def open_values(inputs: Any) -> SequenceInput | None:
@@ -437,6 +473,15 @@ def as_pair(item: Any, number: int) -> tuple[str | None, str]:
     )
 
 
+def _other_values(item: Any) -> Mapping[str, Any]:
+    """Return what an item of an iterable holds beside its id and its sequence."""
+    item = plain_value(item)
+    item = item._asdict() if hasattr(item, "_asdict") else item
+    if not isinstance(item, Mapping):
+        return NO_COLUMNS
+    return {str(name): plain_value(item[name]) for name in item if str(name).strip().lower() not in ("id", "sequence")}
+
+
 def _as_sequence(value: str | None) -> str:
     return MISSING if value is None else value.strip()
 
@@ -475,11 +520,12 @@ def _spool_stream(stream: Any, name: str) -> SequenceInput:
     return SequenceFile(_spool(blocks(), f"{name} is empty"), name=name, is_temporary=True)
 
 
-def _spool_iterable(items: Iterable[Any]) -> SequenceInput:
+def _spool_iterable(items: Iterable[Any], keeps_columns: bool) -> SequenceInput:
     def lines() -> Iterator[bytes]:
         for number, item in enumerate(items, start=1):
             identifier, sequence = as_pair(item, number)
-            yield (json.dumps([identifier or f"seq{number}", sequence]) + "\n").encode()
+            others = _other_values(item) if keeps_columns else NO_COLUMNS
+            yield (json.dumps([identifier or f"seq{number}", sequence, others], default=str) + "\n").encode()
 
     path = _spool(lines(), "the iterable holds no sequence")
     return SequenceFile(path, name=f"the {type(items).__name__}", kind="jsonl", is_temporary=True)
@@ -535,7 +581,8 @@ def _file_state(status: os.stat_result) -> tuple[int, int, int]:
 def _hash_records(source: SequenceInput) -> str:
     digest = hashlib.sha256()
     for record in source.records():
-        digest.update(json.dumps([record.id, record.sequence]).encode())
+        values = [record.id, record.sequence, *([record.others] if source.keeps_columns else [])]
+        digest.update(json.dumps(values, default=str).encode())
     return digest.hexdigest()
 
 

@@ -8,6 +8,8 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from .table_files import NUCLEOTIDE, POSITION
+
 MISSING = "<NA>"
 """What a missing value becomes; in a text file these letters stand for the same."""
 
@@ -85,6 +87,9 @@ def find_sequence_columns(names: list[str], table: str) -> tuple[int, int | None
         shown = ", ".join(repr(name[:40]) for name in names[:20]) + (", ..." if len(names) > 20 else "")
         if names and names[0].startswith("@"):
             raise ValueError(f"{table} is no table: it begins as FASTQ does; name it .fastq")
+        if {POSITION, NUCLEOTIDE} <= set(lowered):
+            remedy = "predict from the file it was made of, or from a table made with --wide"
+            raise ValueError(f"{table} has a row for each nucleotide; {remedy}")
         is_data = any(len(name) >= _MIN_LETTERS_OF_DATA and not set(name) - set("acgtun") for name in lowered)
         hint = "; is the line with the names of the columns missing?" if is_data else ""
         raise ValueError(f"{table} has no column 'sequence'; its columns are {shown or 'none at all'}{hint}")

@@ -118,7 +118,7 @@ def build_card(folder: Path, facts: CardFacts, results: Sequence[EvalResult] = (
         facts=facts,
         task={"example": "GGGAAACGCUUCGGCGUAAACCC", "package": "rna_hf", "predict": "", "output": "", **facts.task},
         outputs={name: facts.outputs.get(name, "") for name in names},
-        training_max_length=config.get("training_max_length"),
+        input_range=_input_range(config),
         architecture_table=_architecture_table(folder, config),
         training_table=_training_table(manifest, facts.data or {}),
         started_from=manifest.get("started_from"),
@@ -146,6 +146,25 @@ def _read_config(folder: Path) -> dict[str, Any]:
     """Return the configuration, which is saved without the values that equal the defaults of its class."""
     saved: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return {**ARCHITECTURES[saved["model_type"]].find_class("Config")().to_dict(), **saved}
+
+
+def _input_range(config: Mapping[str, Any]) -> str:
+    """Say which RNAs a model was trained on, as the end of a sentence; nothing where it does not say."""
+    shortest, longest = config.get("training_min_length"), config.get("training_max_length")
+    parts = []
+    if longest and shortest:
+        lengths = f"{longest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
+        parts.append(f"those in training had {lengths} nucleotides; shorter or much longer ones get a warning")
+    elif longest:
+        parts.append(f"the longest in training had {longest:,} nucleotides; much longer ones get a warning")
+    ends = [
+        f"the {end} {number}"
+        for end, number in (("first", config.get("unmeasured_5prime")), ("last", config.get("unmeasured_3prime")))
+        if number
+    ]
+    if ends:
+        parts.append(f"{' and '.join(ends)} nucleotides were measured in none, and get one too")
+    return "".join(f"; {part}" for part in parts)
 
 
 def _architecture_table(folder: Path, config: Mapping[str, Any]) -> str:

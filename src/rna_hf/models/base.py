@@ -23,13 +23,19 @@ class RnaConfig(LoaderFileMixin, PreTrainedConfig):
 
     Args:
         head_dropout: probability of dropout before a head that classifies or reads the pair state.
+        training_min_length: shortest sequence seen in training, nucleotides; used for a warning only.
         training_max_length: longest sequence seen in training, nucleotides; used for a warning only.
+        unmeasured_5prime: nucleotides at the 5' end that were measured in no RNA of the training; for a warning only.
+        unmeasured_3prime: the same at the 3' end.
         bos_token_id: id at the start of a sequence; None: not added.
         eos_token_id: id at the end of a sequence; None: not added.
     """
 
     head_dropout: float | int = 0.0
+    training_min_length: int | None = None
     training_max_length: int | None = None
+    unmeasured_5prime: int = 0
+    unmeasured_3prime: int = 0
     bos_token_id: int | None = None
     eos_token_id: int | None = None
 

@@ -11,12 +11,12 @@ from torch.utils.data import Dataset, IterableDataset
 from transformers import Pipeline
 
 from ..checkpoints import CHECKPOINTS, find_bundled
-from ..data.checks import explain_share, explain_unknown, find_problem, is_missing, unknown_share
+from ..data.checks import explain_caution, explain_share, find_problem, is_missing
 from ..data.sources import as_pair, open_values
 from ..data.tables import plain_value
 from ..options import option_names
 from ..prediction.predictor import Predictor
-from ..tasks import Prediction, Task
+from ..tasks import WARNING, Prediction, Task, join_cautions
 
 _MAX_NAMED = 3
 
@@ -45,7 +45,8 @@ class RnaPipeline(Pipeline):
     Takes a sequence; a list, an array or a column of them (pandas, polars, Arrow, `datasets`); a table in memory with a
     column `sequence`; or, read as they come, a generator or a data set of torch such as transformers' `KeyDataset`.
 
-    Returns for each sequence a dict with `sequence` (as given), what the task's `Prediction.describe` says, and `unit`.
+    Returns for each sequence a dict with `sequence` (as given), what the task's `Prediction.describe` says, `unit`, and
+    `warning`: why the prediction is to be taken with care, or None.
     Opened without a model it uses the task's default checkpoint, offline, if there is one. Options of a call are those
     of the task that change values.
 
@@ -125,8 +126,7 @@ class RnaPipeline(Pipeline):
                 sequence = as_pair(item, number)[1]
             except ValueError as error:
                 raise self._explain_input(error) from None
-            if self._is_doubtful(self._check(sequence, f"item {number}", options), options):
-                self._warn_of_doubtful([f"item {number}"], 1)
+            self._warn([(f"item {number}", self._check(sequence, f"item {number}", options))], options)
             return _Checked(sequence)
 
         if isinstance(inputs, Dataset) and not isinstance(inputs, IterableDataset) and hasattr(inputs, "__len__"):
@@ -141,11 +141,7 @@ class RnaPipeline(Pipeline):
         if not records:
             raise ValueError(f"{source.name} holds no sequence")
         checked = [self._check(record.sequence, f"{source.name}, {record.location}", options) for record in records]
-        doubtful = [
-            record.location for record, sequence in zip(records, checked) if self._is_doubtful(sequence, options)
-        ]
-        if doubtful:
-            self._warn_of_doubtful(doubtful[:_MAX_NAMED], len(doubtful))
+        self._warn([(record.location, sequence) for record, sequence in zip(records, checked)], options)
         return checked
 
     def _explain_input(self, error: ValueError) -> ValueError:
@@ -171,12 +167,16 @@ class RnaPipeline(Pipeline):
             raise ValueError(f"{where} cannot be predicted: {problem}")
         return _Checked(sequence)
 
-    def _is_doubtful(self, sequence: str, options: dict[str, Any]) -> bool:
+    def _warn(self, checked: list[tuple[str, _Checked]], options: dict[str, Any]) -> None:
+        """Warn of the RNAs, given with their places, that the model was not made for."""
         predictor = self._predictor(options)
-        return unknown_share(predictor.prediction.part_read(sequence)) > predictor.config.max_unknown_share
-
-    def _warn_of_doubtful(self, names: list[str], count: int) -> None:
-        warnings.warn(explain_unknown(names, count, self.model.config.max_unknown_share), stacklevel=4)
+        places: dict[str, list[str]] = {}
+        for where, sequence in checked:
+            for caution in predictor.prediction.cautions(sequence, predictor.config):
+                if caution.start is None:
+                    places.setdefault(caution.reason, []).append(where)
+        for reason, names in places.items():
+            warnings.warn(explain_caution(names[:_MAX_NAMED], len(names), reason), stacklevel=4)
 
     def preprocess(self, input_: str, **options: Any) -> dict[str, Any]:
         """Check a sequence."""
@@ -187,8 +187,7 @@ class RnaPipeline(Pipeline):
             error = ValueError("missing value" if value is None else f"got {type(input_).__name__}")
             raise self._explain_input(error)
         sequence = self._check(value, "the sequence", options)
-        if self._is_doubtful(sequence, options):
-            self._warn_of_doubtful(["the sequence"], 1)
+        self._warn([("the sequence", sequence)], options)
         return {"sequence": str(sequence)}
 
     def _forward(self, input_tensors: dict[str, Any], **options: Any) -> Any:
@@ -201,9 +200,11 @@ class RnaPipeline(Pipeline):
         rows, sequence = model_outputs["rows"], model_outputs["sequence"]
         if isinstance(sequence, list):  # a batch of one that nobody has taken apart
             (rows,), (sequence,) = rows, sequence
-        prediction = self._predictor(options).prediction
-        described = prediction.describe(rows, sequence, self.model.config)
-        return {"sequence": sequence, **described, "unit": prediction.unit}
+        predictor = self._predictor(options)
+        prediction, config = predictor.prediction, predictor.config
+        described = prediction.describe(rows, sequence, config)
+        warning = join_cautions(prediction.cautions(sequence, config))
+        return {"sequence": sequence, **described, "unit": prediction.unit, WARNING: warning}
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Save model and tokenizer. Unlike transformers' own, this copies no code: the package brings it."""

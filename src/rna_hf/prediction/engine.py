@@ -20,18 +20,21 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..data.checks import InputSummary, SequenceChecker, explain_unknown, unknown_share
+from ..data.checks import InputSummary, SequenceChecker, explain_caution
+from ..data.kept_columns import KeptColumns
 from ..data.run_folder import SKIPPED_FILE, RunFolder
 from ..data.sources import SequenceInput, SequenceRecord
+from ..data.table_files import NUCLEOTIDE, POSITION, Remark, write_csv, write_jsonl, write_long_csv, write_parquet
 from ..memory import MemoryLimit, available_memory
-from ..tasks import Kind, Prediction, Row, Task
+from ..tasks import WARNING, Kind, Prediction, Row, Task, join_cautions
 from ..version import __version__
 from .chunks import make_chunks, share_out
 from .options import RunOptions
@@ -43,8 +46,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A sequence this many times longer than anything trained on gets a warning.
-_LENGTH_FACTOR = 2
 # Said instead of an advice to leave out what is unusable.
 _DOUBT = "is this the right input, and is it RNA?"
 # What is finished is written after this many seconds of work.
@@ -76,6 +77,7 @@ class Run:
         self.config = load_config(self.checkpoint, self.task)
         self.tokenizer = load_tokenizer(self.checkpoint)
         self.prediction = self.prediction.for_checkpoint(self.config, self.tokenizer)
+        self.kept = KeptColumns()
         self._last_write = time.monotonic()
 
     def _load(self) -> Predictor:
@@ -93,11 +95,16 @@ class Run:
     def _batch_sequences(self) -> int | None:
         return self.prediction.cpu_batch_sequences if self.device.type == "cpu" else None
 
-    @staticmethod
-    def _rows(chunk: list[SequenceRecord], predicted: list[list[Row]]) -> list[Row]:
-        """Give rows their records' `id` and `sequence`."""
+    def _rows(self, chunk: list[SequenceRecord], predicted: list[list[Row]]) -> list[Row]:
+        """Give rows their records' `id`, `sequence` and kept columns, and what to be careful of."""
         return [
-            {"id": record.id, "sequence": record.sequence, **row}
+            {
+                "id": record.id,
+                "sequence": record.sequence,
+                **row,
+                WARNING: join_cautions(self.prediction.cautions(record.sequence, self.config)),
+                **self.kept.values(record),
+            }
             for record, rows in zip(chunk, predicted, strict=True)
             for row in rows
         ]
@@ -163,9 +170,10 @@ class Run:
                 ids = [record.id for record in chunk]
                 predicted = predictor.predict([record.sequence for record in chunk], bar.update, ids)
                 for row in self._rows(chunk, predicted):
-                    rows.append(
-                        {name: row[name].tolist() if kind == "numbers" else row[name] for name, kind in kinds.items()}
-                    )
+                    values = {
+                        name: row[name].tolist() if kind == "numbers" else row[name] for name, kind in kinds.items()
+                    }
+                    rows.append(values | {name: row[name] for name in self.kept.names})
         return rows
 
     def write(self, source: SequenceInput, output: Path) -> Path:
@@ -215,7 +223,7 @@ class Run:
                 missing = _count(len(elsewhere), "part")
                 raise OSError(f"{missing} of other processes cannot be seen in {output}; all need the same folder")
             source.check_unchanged()
-            folder.join(num_chunks, self._schema(self._columns()))
+            folder.join(num_chunks, self._schema(self._columns()), self._writer())
             self._write_files(folder, summary)
             folder.finish(summary, self.prediction.unit)
         processes.agree()
@@ -224,6 +232,17 @@ class Run:
             skipped = _count(summary.total - summary.usable, "sequence")
             logger.warning("%s skipped, listed in %s", skipped, output / SKIPPED_FILE)
         return folder.predictions
+
+    def _writer(self) -> Callable[[Path, Iterable["pa.Table"], "pa.Schema"], None]:
+        """Return what writes the file of predictions."""
+        if self.options.format == "csv" and self.prediction.per_nucleotide and not self.options.wide:
+            return partial(write_long_csv, remark_column=WARNING, find_remarks=self._remarks)
+        return {"parquet": write_parquet, "csv": write_csv, "jsonl": write_jsonl}[self.options.format]
+
+    def _remarks(self, sequence: str) -> list[Remark]:
+        """Return what to be careful of, by stretches of an RNA."""
+        cautions = self.prediction.cautions(sequence, self.config)
+        return [(one.start or 0, len(sequence) if one.end is None else one.end, one.reason) for one in cautions]
 
     def _write_files(self, folder: RunFolder, summary: InputSummary) -> None:
         """Write what comes beside the file of predictions."""
@@ -297,20 +316,19 @@ class Run:
                 return self.prediction.explain_length(length, self.config)
             return f"{read:,} nt {memory.explain(1, read)}; at most {max_length:,} nt fit"
 
-        max_unknown = self.config.max_unknown_share
+        def find_cautions(sequence: str) -> list[str]:
+            cautions = self.prediction.cautions(sequence, self.config)
+            return [caution.reason for caution in cautions if caution.start is None]
 
-        def is_doubtful(sequence: str) -> bool:
-            return unknown_share(self.prediction.part_read(sequence)) > max_unknown
-
-        trained = self.config.training_max_length
-        limit = None if trained is None else _LENGTH_FACTOR * trained
         checker = SequenceChecker(source, explain_length, self.prediction.part_read)
-        summary = checker.check(limit, on_problem, is_doubtful)
+        summary = checker.check(on_problem, find_cautions, self.kept.note)
         if summary.usable == 0:
             raise ValueError(_list_problems(source, summary) + " (nothing is left to predict)")
         if summary.usable < summary.total and not self.options.skip_invalid:
             advice = _DOUBT if summary.is_mostly_unusable else "--skip-invalid predicts the others"
             raise ValueError(f"{_list_problems(source, summary)} ({advice})")
+        if self.options.keep_columns:
+            self.kept.check(source.name, [*self._columns(), *self.prediction.plot_columns(), POSITION, NUCLEOTIDE])
         if summary.is_mostly_unusable:
             warnings.warn(
                 f"{source.name}: {summary.total - summary.usable:,} of {_count(summary.total, 'sequence')} cannot be "
@@ -328,16 +346,9 @@ class Run:
             if batch == 1:
                 raise ValueError(f"sequence {identifier!r} of {length:,} nt {reason}")
             raise ValueError(f"a batch of {tokens:,} tokens {reason}; choose a smaller --batch-tokens")
-        if summary.num_doubtful:
-            names = [repr(identifier[:60]) for identifier in summary.doubtful]
-            warnings.warn(explain_unknown(names, summary.num_doubtful, max_unknown), stacklevel=4)
-        # What is cut to a fixed length may be no longer than that.
-        if limit is not None and summary.num_longer and length > limit:
-            warnings.warn(
-                f"{_count(summary.num_longer, 'sequence')} longer than {_LENGTH_FACTOR} x {trained:,} nt, the longest "
-                f"the model was trained on (the longest is {identifier!r} with {length:,} nt): expect less accuracy",
-                stacklevel=4,
-            )
+        for reason, (count, ids) in summary.cautions.items():
+            names = [repr(identifier[:60]) for identifier in ids]
+            warnings.warn(explain_caution(names, count, reason), stacklevel=4)
         return checker, summary, max_length
 
     def _describe(self, source: SequenceInput) -> dict[str, Any]:
@@ -348,6 +359,8 @@ class Run:
             "model": hash_checkpoint(self.checkpoint),
             "flip_average": self.options.flip_average,
             "format": self.options.format,
+            "wide": self.options.wide,
+            "keep_columns": self.options.keep_columns,
             "dtype": self.options.dtype,
             "device": self.device.type,
             "batch_tokens": self.options.batch_tokens,
@@ -358,13 +371,13 @@ class Run:
         }
 
     def _columns(self) -> dict[str, Kind]:
-        return {"id": "text", "sequence": "text", **self.prediction.columns(self.config)}
+        return {"id": "text", "sequence": "text", **self.prediction.columns(self.config), WARNING: "text"}
 
     def _schema(self, columns: Mapping[str, Kind]) -> "pa.Schema":
         import pyarrow as pa
 
         types = {"numbers": pa.list_(pa.float32()), "number": pa.float32(), "index": pa.int32(), "text": pa.string()}
-        fields = [pa.field(name, types[kind]) for name, kind in columns.items()]
+        fields = [pa.field(name, types[kind]) for name, kind in columns.items()] + self.kept.fields()
         facts = {
             "task": self.task.name,
             "unit": self.prediction.unit,

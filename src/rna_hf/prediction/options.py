@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..data.run_folder import FORMATS
+from ..data.table_files import FORMATS
 from ..options import check_choices, option
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -16,7 +16,10 @@ class RunOptions:
 
     Attributes:
         flip_average: average with the prediction for the reversed sequence, as the RibonanzaNet authors do.
-        format: `parquet`, `csv` or `jsonl`.
+        format: `parquet`, `csv` or `jsonl`. A CSV of values for each nucleotide has a row for each nucleotide, with
+            `position` (from 1) and `nucleotide` in place of `sequence`.
+        wide: a row for each RNA in such a CSV too, lists as JSON.
+        keep_columns: also write the other columns of the input, a FASTA or FASTQ header's rest as `description`.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...
         dtype: `float32`, `bfloat16` or `float16`.
         batch_tokens: nucleotides in a batch, padding included, fewer beyond 256 nt where a model's memory grows with
@@ -28,6 +31,10 @@ class RunOptions:
 
     flip_average: bool = option(False, "average with the prediction for the reversed sequence (2 x slower)")
     format: str = option("parquet", "of the file of predictions", choices=FORMATS)
+    wide: bool = option(False, "in a CSV a row for each RNA, lists as JSON, not a row for each nucleotide")
+    keep_columns: bool = option(
+        False, "also write the input's other columns; of a FASTA or FASTQ header the rest, as `description`"
+    )
     device: str = option("auto", "cpu, cuda, cuda:1, ..., or auto for a GPU if there is one")
     dtype: str = option("float32", "of the model's numbers", choices=DTYPES)
     batch_tokens: int = option(
@@ -46,5 +53,7 @@ class RunOptions:
         check_choices(self)
         if isinstance(self.batch_tokens, bool) or not isinstance(self.batch_tokens, int) or self.batch_tokens < 1:
             raise ValueError(f"batch_tokens must be a whole number of at least 1, got {self.batch_tokens!r}")
+        if self.wide and self.format != "csv":
+            raise ValueError(f"wide is for format csv; {self.format} has a row for each RNA anyway")
         if self.plot_rows < 0:
             raise ValueError(f"plot_rows must be 0 or more, got {self.plot_rows}")

@@ -56,10 +56,15 @@ def predict(
     """Predict for every sequence of an input.
 
     With an output folder the result is written as it comes, and a run that was interrupted is continued by the same
-    call. The folder then holds `predictions.parquet` (or `.csv`, `.jsonl`; lists are JSON in a CSV) with the rows in
-    input order, `run.json` saying how they were made and, with `skip_invalid`, `skipped.tsv`. One folder holds one run.
+    call. The folder then holds `predictions.parquet` (or `.csv`, `.jsonl`) with the rows in input order, `run.json`
+    saying how they were made and, with `skip_invalid`, `skipped.tsv`. One folder holds one run.
 
-    The tasks, their columns besides `id` and `sequence`, and their files:
+    A CSV of numbers for each nucleotide has a row for each of them, with `position` (from 1) and `nucleotide` in place
+    of `sequence`; `wide` gives it a row for each RNA, lists as JSON. All tables have a column `warning`, mostly empty:
+    why the prediction for an RNA, or for a stretch of it, is to be taken with care (shorter or much longer than what
+    the model was trained on, many unknown nucleotides, ends that were measured in no training RNA).
+
+    The tasks, their columns besides `id`, `sequence` and `warning`, and their files:
 
     - `reactivity`: `reactivity_<channel>`, a number for each nucleotide. `reactivity.png`, a heat map.
     - `degradation`: `config.degradation_targets`, a number for each nucleotide, relative to a reference, so that only
@@ -93,8 +98,9 @@ def predict(
             `3d`, `num_windows` and `fixed_length` for `localisation`; see `rna_hf.tasks`. None: the default.
 
     Returns:
-        Without `output` a list with a dict for each row: `id`, `sequence` (as read: case and T or U are kept) and the
-        predicted columns as plain Python values. With `output` the path of the file of predictions.
+        Without `output` a list with a dict for each row: `id`, `sequence` (as read: case and T or U are kept), the
+        predicted columns as plain Python values, `warning` (None: no warning) and the kept columns. With `output` the
+        path of the file of predictions.
 
     Raises:
         ValueError: the input, the checkpoint or an option cannot be used; the message says why.
@@ -113,7 +119,7 @@ def predict(
             raise ValueError(f"{processes.count} processes share a run through its output folder; name one")
         if processes.count > 1 and isinstance(inputs, str) and inputs == "-":
             raise ValueError(f"standard input cannot be read by {processes.count} processes; give a file")
-        with open_sequences(inputs) as source:
+        with open_sequences(inputs, keep_columns=run_options.keep_columns) as source:
             from .engine import Run
 
             run = Run(chosen, prediction, checkpoint, run_options, processes, progress)
@@ -179,6 +185,8 @@ def _configure(name: str, options: dict[str, Any]) -> tuple[Task, Prediction, Ru
     run_options = RunOptions(**for_run)
     if run_options.flip_average and not own.can_flip:
         raise ValueError(f"flip_average is not for `predict {name}`: the reversed sequence is another molecule")
+    if run_options.wide and not own.per_nucleotide:
+        raise ValueError(f"wide is not for `predict {name}`, whose table has a row for each RNA anyway")
     return TASKS[name], own.with_options(**for_task), run_options
 
 

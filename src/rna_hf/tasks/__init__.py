@@ -4,7 +4,7 @@ What a task touches is made from it: `rna-hf predict` and its options, the pipel
 default checkpoints and the tables of the README. Importing this imports neither torch nor transformers.
 """
 
-from .base import Kind, Prediction, ProfilePrediction, Row, Task, Training
+from .base import WARNING, Caution, Kind, Prediction, ProfilePrediction, Row, Task, Training, join_cautions
 from .classification import CONTACT_PREDICTION, SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from .degradation import DEGRADATION
 from .localisation import LOCALISATION
@@ -44,12 +44,15 @@ def trainings() -> dict[str, Training]:
 __all__ = [
     "REACTIVITY_UNIT",
     "TASKS",
+    "WARNING",
+    "Caution",
     "Kind",
     "Prediction",
     "ProfilePrediction",
     "Row",
     "Task",
     "Training",
+    "join_cautions",
     "predictions",
     "trainings",
 ]

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from ..data.checks import explain_unknown, unknown_share
 from ..options import option_names
 
 if TYPE_CHECKING:
@@ -29,6 +30,31 @@ if TYPE_CHECKING:
 # What a column holds in a row: float32 numbers, as many as the sequence is long; one float32; a whole number; a string.
 Kind = Literal["numbers", "number", "index", "text"]
 Row = dict[str, Any]
+
+WARNING = "warning"
+"""The column that says why a prediction is to be taken with care."""
+
+# A sequence this many times longer than anything trained on gets a warning.
+_LENGTH_FACTOR = 2
+
+
+class Caution(NamedTuple):
+    """Why a prediction is to be taken with care: the model was not made for such an RNA, or for this stretch of it.
+
+    Attributes:
+        reason: one phrase, the same for all RNAs of a model.
+        start: first nucleotide of the stretch, 0-based; None for the whole RNA.
+        end: of the stretch, not included; None for the whole RNA.
+    """
+
+    reason: str
+    start: int | None = None
+    end: int | None = None
+
+    def __str__(self) -> str:
+        if self.start is None or self.end is None:
+            return self.reason
+        return f"nt {self.start + 1:,} to {self.end:,}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +70,7 @@ class Prediction(ABC):
         files_in_words: what stands beside the table.
         unit: of the predicted values, for the files' metadata.
         plot_file: name of the picture of the first RNAs; None if there is none.
+        per_nucleotide: whether it has a value for each nucleotide, so that a table may have a row for each.
         can_flip: whether the prediction for the reversed sequence says something about the sequence itself.
         cpu_batch_sequences: most sequences of a batch on a CPU; None if only their nucleotides are limited.
     """
@@ -54,6 +81,7 @@ class Prediction(ABC):
     files_in_words: ClassVar[str] = ""
     unit: ClassVar[str]
     plot_file: ClassVar[str | None] = None
+    per_nucleotide: ClassVar[bool] = False
     can_flip: ClassVar[bool] = True
     cpu_batch_sequences: ClassVar[int | None] = None
 
@@ -65,7 +93,8 @@ class Prediction(ABC):
     @classmethod
     def run_options_left_out(cls) -> set[str]:
         """Return the options of a run, see `rna_hf.prediction.RunOptions`, that mean nothing for this task."""
-        return ({"flip_average"} if not cls.can_flip else set()) | ({"plot_rows"} if not cls.plot_file else set())
+        means = {"flip_average": cls.can_flip, "plot_rows": bool(cls.plot_file), "wide": cls.per_nucleotide}
+        return {name for name, means_something in means.items() if not means_something}
 
     def with_options(self, **options: Any) -> Prediction:
         """Return the same with other values of its own options.
@@ -101,6 +130,21 @@ class Prediction(ABC):
         if length < config.min_sequence_length:
             return f"{length:,} nt are too short for this model, which reads {config.min_sequence_length:,} nt or more"
         return None
+
+    def cautions(self, sequence: str, config: RnaConfig) -> list[Caution]:
+        """Return why the prediction for an RNA, or for a stretch of it, is to be taken with care."""
+        found = []
+        length = self.read_length(len(sequence), config)
+        shortest, longest = config.training_min_length, config.training_max_length
+        if shortest is not None and len(sequence) < shortest:
+            found.append(Caution(f"shorter than the {shortest:,} nt of the shortest RNA that the model was trained on"))
+        if longest is not None and length > _LENGTH_FACTOR * longest:
+            found.append(
+                Caution(f"longer than {_LENGTH_FACTOR} x {longest:,} nt, the longest RNA that the model was trained on")
+            )
+        if unknown_share(self.part_read(sequence)) > config.max_unknown_share:
+            found.append(Caution(explain_unknown(config.max_unknown_share)))
+        return found
 
     def part_read(self, sequence: str) -> str:
         """Return the stretch of an RNA that the model is given."""
@@ -164,8 +208,15 @@ class Prediction(ABC):
         """
 
 
+def join_cautions(cautions: Sequence[Caution]) -> str | None:
+    """Return the text of the column `warning`; None where there is nothing to be careful of."""
+    return "; ".join(map(str, cautions)) or None
+
+
 class ProfilePrediction(Prediction):
     """For models that give `logits`, (B, L, N): N numbers for each nucleotide, each of which is a column."""
+
+    per_nucleotide = True
 
     @abstractmethod
     def labels(self, config: Any) -> dict[str, str]:
@@ -173,6 +224,18 @@ class ProfilePrediction(Prediction):
 
     def columns(self, config: Any) -> dict[str, Kind]:
         return dict.fromkeys(self.labels(config), "numbers")
+
+    def cautions(self, sequence: str, config: RnaConfig) -> list[Caution]:
+        found = super().cautions(sequence, config)
+        length = len(sequence)
+        start, end = min(config.unmeasured_5prime, length), max(length - config.unmeasured_3prime, 0)
+        if start:
+            reason = f"the first {config.unmeasured_5prime} nt were measured in no RNA of the training"
+            found.append(Caution(reason, 0, start))
+        if end < length:
+            reason = f"the last {config.unmeasured_3prime} nt were measured in no RNA of the training"
+            found.append(Caution(reason, end, length))
+        return found
 
     def values(self, outputs: Any, keep: Tensor) -> list[np.ndarray]:
         logits = outputs.logits.float().cpu()

@@ -82,8 +82,8 @@ class SecondaryStructurePrediction(Prediction):
 
         Example:
             >>> predict = pipeline("rna-secondary-structure")
-            >>> predict("GGGGAAAACCCC")["structure"]
-            '((((....))))'
+            >>> predict("GGGAACGACUCGAGUAGAGUCGAAAA")["structure"]
+            '.....((((((.....))))))....'
         """
         return {"structure": rows[0]["structure"], "confidence": rows[0]["confidence"]}
 

@@ -44,6 +44,7 @@ class TertiaryStructurePrediction(Prediction):
     columns_in_words = "a row for each of `--samples`: `sample`, `x`, `y`, `z` of the atoms C1', angstrom"
     files_in_words = "mmCIF, a page with a 3D view, PDB with `--pdb`"
     unit = "angstrom"
+    per_nucleotide = True
     can_flip = False
     # A processor builds structures one after another, for seconds each: a batch would gain nothing, and what is not
     # written yet would be lost with it.

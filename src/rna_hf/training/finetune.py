@@ -26,6 +26,7 @@ from .callbacks import EveryEpochs, LogFile
 from .run_record import RECORD_FILE, check_record, make_record, write_record
 from .trainer_options import check_best_metric, check_schedule, check_trainer_options, metric_names, need
 from .training_data import Augmented, SimilarLengths, check_data_arguments, load_splits
+from .training_range import range_of
 
 # Written last of all: where it lies, the run is finished.
 SCORES_FILE = "scores.json"
@@ -95,9 +96,9 @@ def finetune(
     # The data say how many classes the head has, where nobody else does.
     datasets = load_splits(data_arguments, task, config, training_arguments.seed, stated)
     model = load_model(model_arguments, task, config)
-    if "training_max_length" not in stated:
-        longest = max(len(sequence) for sequence in datasets["train"]["sequence"])
-        model.config.training_max_length = min(longest, data_arguments.crop or longest)
+    for name, value in range_of(datasets["train"], training, data_arguments.crop).items():
+        if name not in stated:
+            setattr(model.config, name, value)
     padding = {"pad_to_multiple_of": data_arguments.pad_to_multiple_of} if data_arguments.pad_to_multiple_of else {}
     metrics = training.metrics(model.config)
     collator = training.collator_class()(tokenizer, **padding)

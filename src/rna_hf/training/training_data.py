@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from ..data.checks import explain_unknown, unknown_share
+from ..data.checks import explain_caution, explain_unknown, unknown_share
 from ..data.collators import DataCollatorForReactivity
+from ..data.long_tables import group_nucleotides, is_long
 from ..data.splits import MAX_K
 from ..data.text_files import csv_options
 from ..measured import is_measured
@@ -192,7 +193,7 @@ def warn_about_unknown(dataset: Any, arguments: DataArguments, config: Any, file
     rows = [row for row, sequence in enumerate(dataset["sequence"]) if share(sequence) > limit]
     if rows:
         names = [name_of(dataset, row) for row in rows[:_MAX_NAMED]]
-        warnings.warn(f"{file}: {explain_unknown(names, len(rows), limit)}", stacklevel=2)
+        warnings.warn(f"{file}: {explain_caution(names, len(rows), explain_unknown(limit))}", stacklevel=2)
 
 
 def name_of(dataset: Any, row: int) -> str:
@@ -261,6 +262,9 @@ def load_labelled(
     names = list(getattr(config, training.label_names)) if training.label_names else []
     options = {"compartments": names, "round_labels": arguments.round_labels} if names else {}
     dataset = load_table(file, arguments.data_format, **options)
+    if is_long(dataset.column_names):
+        values = task.prediction.columns(config) if task.prediction else ()
+        dataset = group_nucleotides(dataset, {"labels", "label", *values}, file)
     dataset = find_labels(dataset, file, training, task.prediction, config)
     check_ratios(dataset, file, dict.fromkeys(("signal_to_noise", "reads"), len(names)) if names else {})
     dataset = _changed(training.prepare, dataset, file)

@@ -69,7 +69,10 @@ class RibonanzaNetConfig(RnaConfig):
             pair state, from which it decodes helices and corrects the distances that they let expect. Start that from
             a checkpoint of the secondary structure head, whose weights decode them and are not trained for 3D.
         head_dropout: probability of dropout before the head, where the head reads the pair state or classifies.
+        training_min_length: shortest sequence seen in training, nucleotides; used for a warning only.
         training_max_length: longest sequence seen in training, nucleotides; used for a warning only.
+        unmeasured_5prime: nucleotides at the 5' end that were measured in no RNA of the training; for a warning only.
+        unmeasured_3prime: the same at the 3' end.
         pad_token_id: id of padding; its embedding is zero and never trained.
         bos_token_id: id at the start of a sequence; None: not added, as in the original.
         eos_token_id: id at the end of a sequence; None: not added, as in the original.

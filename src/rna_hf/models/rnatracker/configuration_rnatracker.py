@@ -42,7 +42,10 @@ class RnaTrackerConfig(RnaConfig):
         compartments: names of the places whose shares the localisation head predicts, in order; none of
             `RESERVED_NAMES`.
         head_dropout: probability of dropout before a head that classifies.
+        training_min_length: shortest sequence seen in training, nucleotides; used for a warning only.
         training_max_length: longest sequence seen in training, nucleotides; used for a warning only.
+        unmeasured_5prime: nucleotides at the 5' end that were measured in no RNA of the training; for a warning only.
+        unmeasured_3prime: the same at the 3' end.
         pad_token_id: id of padding.
     """
 
