@@ -232,7 +232,7 @@ def test_rnas_with_many_n_are_named(rnas, tmp_path):
         assert run(arguments(path, tmp_path / "run", **options)) == 0
     messages = [str(one.message) for one in caught if "unknown" in str(one.message)]
     assert len(messages) == 1
-    assert messages[0].startswith(f"{path}: 4 RNAs have more than 1% unknown nucleotides (N)")
+    assert messages[0].startswith(f"{path}: 4 RNAs to take with care (more than 1% unknown nucleotides (N)")
     assert messages[0].endswith(": 'r3', 'r7', 'r8' and 1 more")
 
     dataset = Dataset.from_dict({"sequence": [f"N{'ACGU' * 20}", "ACGU"]})
