@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .residue_letters import dictionary_letter, name_letter, program_component
-from .sequence_places import ChainRow, are_places, fill_gaps, has_neighbour, places_by_alignment, places_by_number
+from .sequence_places import (
+    ChainRow,
+    are_places,
+    fill_gaps,
+    has_neighbour,
+    insert_rows,
+    place_rows,
+)
 from .stated_sequences import LETTERS, StatedSequence, read_parents, read_sequences
 from .structure_content import read_content
 
@@ -37,9 +44,13 @@ class ChainFile:
     Args:
         path: the file.
         atoms: names of the atom that stands for a nucleotide.
+        number: that of the model; the first with nucleotides if omitted, and a warning if there are several.
+
+    Raises:
+        ValueError: the file cannot be read, or has no such model.
     """
 
-    def __init__(self, path: Path, atoms: set[str]) -> None:
+    def __init__(self, path: Path, atoms: set[str], number: int | None = None) -> None:
         import gemmi
 
         self.name, self._atoms = path.name, atoms
@@ -56,16 +67,33 @@ class ChainFile:
         ]
         structure.setup_entities()
         self._members: dict[str, list[gemmi.Residue]] = {}
+        numbers = [model.num for model in structure]
+        if number is not None and number not in numbers:
+            raise ValueError(f"{path.name} holds no model {number}; its models: {numbers}")
         for model, self._stated in zip(structure, stated):
-            members = {chain.name: self._list_members(chain) for chain in model}
-            self._members = {name: residues for name, residues in members.items() if residues}
-            if self._members:
-                break
+            if number is None or model.num == number:
+                members = {chain.name: self._list_members(chain) for chain in model}
+                self._members = {name: residues for name, residues in members.items() if residues}
+                if self._members:
+                    break
+        if number is None and len(numbers) > 1 and self._members:
+            warnings.warn(
+                f"{path.name}: of {len(numbers)} models, model {model.num} is read; `model` chooses another",
+                stacklevel=3,
+            )
 
     @property
     def chains(self) -> list[str]:
         """Names of the chains with nucleotides, in the order of the file."""
         return list(self._members)
+
+    def chain_of_label(self, label: str) -> str | None:
+        """Return the authors' name of the chain that has this label_asym_id, if there is one."""
+        return next((name for name in self._members for res in self._members[name] if res.subchain == label), None)
+
+    def atoms_of(self, chain: str) -> list[str]:
+        """Names of the atoms of a chain's nucleotides, sorted."""
+        return sorted({atom.name for residue in self._members[chain] for atom in residue})
 
     def rows(self, chain: str, whole_sequence: bool) -> list[ChainRow]:
         """List a chain's nucleotides.
@@ -75,13 +103,20 @@ class ChainFile:
             whole_sequence: with those that the file's sequence has and its atoms have not.
         """
         groups: dict[str, list[_Site]] = {}
+        numbers: set[str] = set()
+        doubled = []
         for site in self._choose_sites(self._members[chain]):
-            groups.setdefault(self._sequence_key(chain, site.residue), []).append(site)
-        doubled = [site.residue for members in groups.values() for site in members if self._is_doubled(site.residue)]
+            number = str(site.residue.seqid)
+            is_repeated = self._is_pdb and number in numbers
+            numbers.add(number)
+            if is_repeated or self._is_doubled(site.residue):
+                doubled.append(site.residue)
+            if not is_repeated:
+                groups.setdefault(self._sequence_key(chain, site.residue), []).append(site)
         if doubled:
             warnings.warn(
-                f"{self.name}, chain {chain!r}: {len(doubled)} residues, the first {doubled[0]}, have the atom more "
-                "than once without alternative locations, as if several chains had one name; the first is read",
+                f"{self.name}, chain {chain!r}: {len(doubled)} residues, the first {doubled[0]}, are there more than "
+                "once without alternative locations, as if several chains had one name; the first is read",
                 stacklevel=3,
             )
         rows = []
@@ -167,7 +202,7 @@ class ChainFile:
                 known[index] and (residue.het_flag == "A" or not has_polymer)
             )
             follows = 0 <= last == index - 1 and _follows(residues[last], residue)
-            if is_certain or (known[index] and follows):
+            if is_certain or (follows and (known[index] or not has_polymer)):
                 last = index
         return [residues[index] for index in candidates if index <= last]
 
@@ -236,15 +271,16 @@ class ChainFile:
             for name, canonical in zip(sequence.names, sequence.canonical or " " * len(sequence.names))
         ]
         rows = [self._row(chain, site) for site in sites]
+        missing = self._missing_residues(chain)
         if not letters:
-            return rows
+            return insert_rows(rows, missing) if whole_sequence else rows
         label_numbers = [site.residue.label_seq for site in sites]
-        missing = self._missing_numbers(chain)
+        numbers = [(row.number, row.code) for row in missing]
         places: list[int | None] | None
         if not self._is_pdb and are_places(label_numbers, len(letters)):
             places = [number - 1 for number in label_numbers if number is not None]
         else:
-            places = places_by_number(rows, letters, missing) or places_by_alignment(rows, letters)
+            places = place_rows(rows, letters, numbers)
         if places is None:
             if whole_sequence:
                 warnings.warn(
@@ -261,14 +297,37 @@ class ChainFile:
         ]
         canonical = sequence.canonical or " " * len(letters)
         listed = [(place, self._row(chain, site, "" if place is None else canonical[place])) for place, site in kept]
+        self._tell_differences(chain, listed, letters)
         if not whole_sequence:
             return [row for _, row in listed]
-        return fill_gaps(listed, sequence, letters, missing)
+        return fill_gaps(listed, sequence, letters, numbers)
 
-    def _missing_numbers(self, chain: str) -> list[tuple[int, str]]:
-        """Return the numbers of the chain's residues that REMARK 465 lists as missing."""
+    def _tell_differences(self, chain: str, listed: list[tuple[int | None, ChainRow]], letters: list[str]) -> None:
+        """Warn of residues that are not as the sequence states them."""
+        differences = [
+            f"{row.letter}{row.number}{row.code} "
+            + ("is not stated" if place is None else f"is stated {letters[place]}")
+            for place, row in listed
+            if place is None or (row.letter != letters[place] and "N" not in (row.letter, letters[place]))
+        ]
+        if differences:
+            warnings.warn(
+                f"{self.name}, chain {chain!r}: {len(differences)} residues differ from the sequence that the file "
+                f"states, the first: {differences[0]}; the atoms count",
+                stacklevel=5,
+            )
+
+    def _missing_residues(self, chain: str) -> list[ChainRow]:
+        """Return rows of the chain's nucleotides that REMARK 465 lists as missing."""
         found = (_REMARK_465.fullmatch(line) for line in self._structure.raw_remarks)
-        return [(int(match[3]), match[4]) for match in found if match and match[2] == chain]
+        rows = []
+        for match in found:
+            name = self._component(match[1]) if match and match[2] == chain else ""
+            seqid = f"{match[3]}{match[4]}" if match else ""
+            if match and name and (self._parent_letter(name, chain, seqid) or dictionary_letter(name)):
+                letter = self._letter(name, chain, seqid)
+                rows.append(ChainRow(name, letter, int(match[3]), match[4], None, False))
+        return rows
 
 
 def _follows(first: gemmi.Residue, second: gemmi.Residue) -> bool:
@@ -277,5 +336,9 @@ def _follows(first: gemmi.Residue, second: gemmi.Residue) -> bool:
 
 
 def _share_place(first: gemmi.Residue, second: gemmi.Residue) -> bool:
-    """Tell whether two neighbours are alternative components of one place."""
-    return first.seqid == second.seqid and all(any(atom.has_altloc() for atom in res) for res in (first, second))
+    """Tell whether two neighbours are alternative components of one place, with or without marks of locations."""
+    if first.seqid != second.seqid or first.segment != second.segment:
+        return False
+    return first.label_seq == second.label_seq or all(
+        any(atom.has_altloc() for atom in residue) for residue in (first, second)
+    )

@@ -42,30 +42,55 @@ def has_neighbour(rows: list[ChainRow], index: int) -> bool:
     )
 
 
-def places_by_number(
-    rows: list[ChainRow], letters: list[str], missing: list[tuple[int, str]]
+def _places_by_number(
+    rows: list[ChainRow], letters: list[str], missing: list[tuple[int, str]], most_mismatches: int = 0
 ) -> list[int | None] | None:
-    """Place residues by their numbers, less one offset for all, if an offset makes all letters fit."""
+    """Place residues by their numbers, less one offset for all, if an offset makes all letters fit but a few."""
     numbers = [row.number for row in rows]
     if any(row.code for row in rows) or any(a >= b for a, b in pairwise(numbers)):
         return None
-
-    def fits(offset: int) -> bool:
-        return all(
-            0 <= row.number - offset < len(letters)
-            and (row.letter == letters[row.number - offset] or "N" in (row.letter, letters[row.number - offset]))
-            for row in rows
-        )
-
+    mismatches = {
+        offset: sum(_differ(row.letter, letters[row.number - offset]) for row in rows)
+        for offset in range(numbers[-1] - len(letters) + 1, numbers[0] + 1)
+    }
+    fewest = min(mismatches.values(), default=0)
+    offsets = [offset for offset, number in mismatches.items() if number == fewest <= most_mismatches]
     lowest = min([*numbers, *(number for number, _ in missing)])
-    offsets = [offset for offset in range(numbers[-1] - len(letters) + 1, numbers[0] + 1) if fits(offset)]
     for preferred in ([lowest] if missing else []) + [1]:
         if preferred in offsets:
             return [number - preferred for number in numbers]
     return [number - offsets[0] for number in numbers] if len(offsets) == 1 else None
 
 
-def places_by_alignment(rows: list[ChainRow], letters: list[str]) -> list[int | None] | None:
+def place_rows(rows: list[ChainRow], letters: list[str], missing: list[tuple[int, str]]) -> list[int | None] | None:
+    """Place residues into a sequence, by numbers and letters; None if they do not fit.
+
+    Args:
+        rows: the residues.
+        letters: those of the sequence.
+        missing: number and insertion code of nucleotides that are known to have no atoms.
+
+    Returns:
+        The place of each residue, from 0; None for one that is not in the sequence.
+    """
+    by_number = _places_by_number(rows, letters, missing)
+    if by_number is not None:
+        return by_number
+    aligned = _places_by_alignment(rows, letters)
+    if aligned is None or any(
+        place is None or _differ(row.letter, letters[place]) for row, place in zip(rows, aligned, strict=True)
+    ):
+        # A wrong letter or two, as of a mutation; without that the alignment may put a gap on either side.
+        few = max(len(rows) // 10, 1) if len(rows) > 2 else 0
+        return _places_by_number(rows, letters, missing, most_mismatches=few) or aligned
+    return aligned
+
+
+def _differ(letter: str, other: str) -> bool:
+    return letter != other and "N" not in (letter, other)
+
+
+def _places_by_alignment(rows: list[ChainRow], letters: list[str]) -> list[int | None] | None:
     """Place residues by aligning them to the sequence, with gaps where the numbers jump; None if they do not fit."""
     import gemmi
 
@@ -90,6 +115,22 @@ def places_by_alignment(rows: list[ChainRow], letters: list[str]) -> list[int | 
         place += int(count)
     equal = sum(place is not None and letters[place] == letter for place, letter in zip(places, found))
     return places if 2 * equal > len(found) else None
+
+
+def insert_rows(rows: list[ChainRow], missing: list[ChainRow]) -> list[ChainRow]:
+    """Put the rows of missing residues before the first row with a higher number, and in their order."""
+    merged = list(rows)
+    place = 0
+    for row in missing:
+        later = (index for index in range(place, len(merged)) if _number(merged[index]) > _number(row))
+        place = next(later, len(merged))
+        merged.insert(place, row)
+        place += 1
+    return merged
+
+
+def _number(row: ChainRow) -> tuple[int, str]:
+    return row.number, row.code
 
 
 def fill_gaps(

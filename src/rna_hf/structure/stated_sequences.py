@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LETTERS = ("A", "C", "G", "U")
 # MODRES in PDB files, whose columns many programs move: name, chain, number, insertion code and parent.
 _MODRES = re.compile(r"MODRES .{4} +(\S+) +(\S?) *(-?\d+)([A-Za-z]?) +(\S+)")
+_MODRES_COMMENT = 29  # the column, from 0, at which the comment behind the parent begins
 
 
 class StatedSequence(NamedTuple):
@@ -41,6 +42,8 @@ def read_parents(
     ]
     for match in filter(None, map(_MODRES.match, content.lines)):
         name, chain, number, code, parent = match.groups()
+        if match.start(5) >= _MODRES_COMMENT:
+            continue  # no parent is given
         records.append((chain, number + code, name, parent))
     residues: dict[tuple[str, str, str], str] = {}
     names: dict[str, set[str]] = {}
