@@ -255,6 +255,11 @@ def test_encodings_and_packing(tmp_path: Path, encode: Callable[[str], bytes], s
         (b"ID,resname,resid,x_1,y_1,z_1\nR1_1,G,1,0,0,0\n", "it holds no atoms; .*read_rna3d"),
         (gzip.compress(b"ATOM" * 99, mtime=0)[:-9], "ended before"),
         (b"MODEL        1\n" + b"ATOM\n" * 2, "The line is too short to be correct: ATOM"),
+        (
+            f"HEADER\n{atom_line('C1*', 'G', 'A', 1, 0)[:38]}********   0.000\n".encode(),
+            r"line 2 has '\*{8}' for .* 46",
+        ),
+        (b"data_x\nloop_\n_atom_site.id\n_atom_site.Cartn_x\n1 2\n3\n", "Wrong number of values in loop"),
     ],
 )
 def test_other_files_are_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
@@ -297,7 +302,7 @@ def pdb_chain(names: str, chain: str = "A", is_wide: bool = False) -> str:
     """Residues 1, 2, ... at x = 0, 5, ...; wide names end in column 21."""
     lines = []
     for index, name in enumerate(names.split()):
-        line = atom_line(" C1'", name, chain, index + 1, 5.0 * index)
+        line = atom_line(" C1'", name[:3], chain, index + 1, 5.0 * index)
         lines.append(f"{line[:17]}{name:>4}{chain}{index + 1:>4}{line[26:]}" if is_wide or len(name) > 3 else line)
     return "".join(lines)
 
@@ -579,6 +584,13 @@ def test_the_most_occupied_location_counts(
             text += f"{line[:54]}{occupancy:6.2f}{line[60:]}"
     trace = trace_of(tmp_path, text + atom_line(" C1'", "C", "A", 3, 10))
     assert (trace.sequence, trace.coordinates[:, 0].tolist()) == (letters, [0, x, 10])
+
+
+def test_strands_of_one_name_are_told(tmp_path: Path) -> None:
+    lines = pdb_chain("G5 A C3 G5 U3", " ").splitlines(keepends=True)
+    with pytest.warns(UserWarning, match=r"some\.pdb, chain '': it ends \(TER\) after 3\(C\) and goes on"):
+        trace = trace_of(tmp_path, "".join([*lines[:3], "TER\n", *lines[3:], "TER\n"]))
+    assert trace.sequence == "GACGU"
 
 
 def test_chains_of_one_name_are_told(tmp_path: Path) -> None:

@@ -70,11 +70,12 @@ class ChainFile:
         numbers = [model.num for model in structure]
         if number is not None and number not in numbers:
             raise ValueError(f"{path.name} holds no model {number}; its models: {numbers}")
-        for model, self._stated in zip(structure, stated):
+        for index, (model, self._stated) in enumerate(zip(structure, stated)):
             if number is None or model.num == number:
                 members = {chain.name: self._list_members(chain) for chain in model}
                 self._members = {name: residues for name, residues in members.items() if residues}
                 if self._members:
+                    self._strand_ends = content.strand_ends(index)
                     break
         if number is None and len(numbers) > 1 and self._members:
             warnings.warn(
@@ -105,7 +106,15 @@ class ChainFile:
         groups: dict[str, list[_Site]] = {}
         numbers: set[str] = set()
         doubled = []
-        for site in self._choose_sites(self._members[chain]):
+        sites = self._choose_sites(self._members[chain])
+        ends = [site.residue for site in sites[:-1] if (chain, str(site.residue.seqid)) in self._strand_ends]
+        if ends:
+            warnings.warn(
+                f"{self.name}, chain {chain!r}: it ends (TER) after {', '.join(map(str, ends[:3]))} and goes on; if "
+                "these are several strands, give each a name of its own",
+                stacklevel=3,
+            )
+        for site in sites:
             number = str(site.residue.seqid)
             is_repeated = self._is_pdb and number in numbers
             numbers.add(number)

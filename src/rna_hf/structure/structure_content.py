@@ -34,6 +34,25 @@ class StructureContent(NamedTuple):
     block: gemmi.cif.Block
     lines: list[str]
 
+    def strand_ends(self, model: int) -> set[tuple[str, str]]:
+        """Chain, and number with insertion code, of the residues of a PDB file's model that a TER follows.
+
+        Args:
+            model: index of the model.
+        """
+        ends = set()
+        last = ""
+        finished = 0
+        for line in self.lines:
+            finished += line.startswith("ENDMDL")
+            if finished != model:
+                continue
+            if line.startswith(("ATOM", "HETATM")):
+                last = line
+            elif line.startswith("TER") and last:
+                ends.add((last[21:22].strip(), last[22:27].strip()))
+        return ends
+
     @property
     def is_pdb(self) -> bool:
         """Whether the file is in the PDB format."""
@@ -94,6 +113,7 @@ def _read_structure(content: bytes, document: gemmi.cif.Document) -> gemmi.Struc
     structure = gemmi.read_structure_string(content, format=gemmi.CoorFormat.Detect, save_doc=document)
     if structure.input_format == gemmi.CoorFormat.Pdb:
         lines = content.splitlines(keepends=True)
+        _check_coordinates(lines)
         repaired = _repair_columns([_shift_back(line) for line in lines])
         if repaired != lines:
             structure = gemmi.read_structure_string(b"".join(repaired), format=gemmi.CoorFormat.Pdb)
@@ -116,6 +136,20 @@ def _complete_columns(block: gemmi.cif.Block) -> bool:
         for index, name in enumerate(names):
             chains[index] = name
     return bool(missing)
+
+
+def _check_coordinates(lines: list[bytes]) -> None:
+    """Refuse coordinates that are no numbers, which gemmi takes for 0; programs write stars for too large ones."""
+    for number, line in enumerate(map(_shift_back, lines), start=1):
+        if line.startswith((b"ATOM", b"HETATM")):
+            for start in (30, 38, 46):
+                try:
+                    float(line[start : start + 8])
+                except ValueError:
+                    field = line[start : start + 8].decode("latin-1").strip()
+                    raise ValueError(
+                        f"line {number} has {field!r} for a coordinate in columns {start + 1} to {start + 8}"
+                    ) from None
 
 
 def _shift_back(line: bytes) -> bytes:
