@@ -515,6 +515,8 @@ def numbered(residues: str) -> str:
         (seqres("G G A"), "G1 G2 A3 C4", "GGAC", "1 2 3 4"),
         (seqres("G G A C C"), "G1 G2 C3 C4", "GGACC", "1 2 2A* 3 4"),  # counted on over the gap
         (seqres("A A U U G G"), "A1 A2 U3 U4 C5", "AAUUCG", "1 2 3 4 5 6*"),  # a mutation before a gap
+        (seqres("C A G U G U C"), "C1 A2 G5 C6 C7", "CAGUGCC", "1 2 3* 4* 5 6 7"),  # and behind one
+        (seqres("C A G U C G C"), "C1 A2 U5 G6 C7", "CAGUUGC", "1 2 3* 4* 5 6 7"),  # which also fits before it
     ],
 )
 def test_numbers_and_unresolved_residues(tmp_path: Path, header: str, residues: str, letters: str, ids: str) -> None:

@@ -73,15 +73,17 @@ def place_rows(rows: list[ChainRow], letters: list[str], missing: list[tuple[int
     Returns:
         The place of each residue, from 0; None for one that is not in the sequence.
     """
-    by_number = _places_by_number(rows, letters, missing)
+    # A wrong letter or two may be of a mutation: the alignment could make a gap or two of it.
+    few = max(len(rows) // 10, 1) if len(rows) > 2 else 0
+    has_jumps = any(b.number != a.number + 1 for a, b in pairwise(rows))
+    by_number = _places_by_number(rows, letters, missing, most_mismatches=few if has_jumps else 0)
     if by_number is not None:
         return by_number
+    # Numbers without a jump may have been counted on over gaps.
     aligned = _places_by_alignment(rows, letters)
     if aligned is None or any(
         place is None or _differ(row.letter, letters[place]) for row, place in zip(rows, aligned, strict=True)
     ):
-        # A wrong letter or two, as of a mutation; without that the alignment may put a gap on either side.
-        few = max(len(rows) // 10, 1) if len(rows) > 2 else 0
         return _places_by_number(rows, letters, missing, most_mismatches=few) or aligned
     return aligned
 
