@@ -281,6 +281,12 @@ def test_atoms_in_few_columns(tmp_path: Path) -> None:
         assert trace.coordinates[:, 0].tolist() == [0, 5, 10]
 
 
+def test_unknown_positions(tmp_path: Path) -> None:
+    line = atom_line(" C1'", "C", "A", 3, 0)
+    text = pdb_chain("G A") + line[:30] + "9999.000" * 3 + line[54:]
+    assert np.isnan(trace_of(tmp_path, text).coordinates).all(1).tolist() == [False, False, True]
+
+
 def test_six_digits_of_a_serial_number(tmp_path: Path) -> None:
     text = "".join(f"{line[:6]}10000{line[10:]}" for line in pdb_chain("G A C").splitlines(keepends=True))
     assert trace_of(tmp_path, text).coordinates[:, 0].tolist() == [0, 5, 10]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _SUGAR = frozenset(["C1'", "C2'", "C3'", "C4'", "C5'", "O3'", "O4'", "O5'"])
 _LEAST_SUGAR = 4
+# X-PLOR and CNS write 9999.000 three times for an atom whose place is not known.
+_UNKNOWN_POSITION = 9999.0
 _PHOSPHATE = ("P", "OP1", "OP2", "O1P", "O2P")
 # A missing residue in PDB files, whose columns many programs move: model (seldom given), name, chain, number and
 # insertion code.
@@ -268,6 +270,8 @@ class ChainFile:
         residue = site.residue
         letter = self._letter(residue.name, chain, str(residue.seqid), canonical)
         position = site.atom.pos.tolist() if site.atom else None
+        if position and min(position) >= _UNKNOWN_POSITION:
+            position = None
         number = residue.seqid.num
         return ChainRow(
             residue.name, letter, 0 if number is None else number, residue.seqid.icode.strip(), position, True
