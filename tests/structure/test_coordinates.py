@@ -21,6 +21,7 @@ from rna_hf.structure.coordinates import (
     tm_d0,
     tm_score,
 )
+from rna_hf.structure.trace_files import Trace
 
 MIRROR = np.array([1.0, 1.0, -1.0])
 
@@ -128,7 +129,34 @@ def test_rmsd_by_hand() -> None:
     # On a common line, about the means: -2, 0, 2 against -7/3, -1/3, 8/3.
     assert rmsd(a, b) == pytest.approx(np.sqrt((1 / 9 + 1 / 9 + 4 / 9) / 3))
     b[1] = np.nan
-    assert rmsd(a, b) == pytest.approx(0.5)
+    with pytest.warns(UserWarning, match="2 resolved nucleotides in common say little"):
+        assert rmsd(a, b) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_scores_of_one_or_two_nucleotides_are_doubtful(number: int) -> None:
+    native = random_chain(8)
+    native[number:] = np.nan
+    for score in (tm_score, rmsd):
+        with pytest.warns(UserWarning, match=f"{number} resolved nucleotides in common say little"):
+            score(random_chain(8), native)
+
+
+def test_a_trace_itself_is_refused() -> None:
+    trace = Trace("A" * 8, random_chain(8), np.arange(8))
+    for score in (tm_score, rmsd, lddt):
+        with pytest.raises(ValueError, match="is no array of numbers, such as the `coordinates` of a `Trace`"):
+            score(trace, random_chain(8))
+
+
+def test_a_native_with_a_gap_by_arithmetic() -> None:
+    # Of four resolved nucleotides on a line two lie 10 angstrom off wherever the others fit: the shift d that gains
+    # most is found on a grid. d0 is 0.3 angstrom for four.
+    model = np.array([[5.0 * index, 0, 0] for index in range(6)])
+    native = np.array([[x, 0, 0] for x in (0, 5, np.nan, np.nan, 10, 15)])
+    shifts = np.linspace(-0.05, 10.05, 1_010_001)
+    expected = (2 / (1 + (shifts / 0.3) ** 2) + 2 / (1 + ((shifts - 10) / 0.3) ** 2)).max() / 4
+    assert tm_score(model, native) == pytest.approx(expected, abs=1e-9)
 
 
 # --- lDDT ------------------------------------------------------------------------------------------------------------

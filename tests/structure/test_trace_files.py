@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import gemmi
@@ -175,7 +179,16 @@ def test_a_crowded_file(crowded_file: Path, suffix: str) -> None:
         path.write_text(structure.make_mmcif_document().as_string(), encoding="utf-8")
     elif suffix == ".txt":  # the format is told by the content
         path = path.rename(path.with_suffix(".txt"))
-    trace = read_trace(path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        trace = read_trace(path)
+    assert [str(warning.message) for warning in told] == [
+        f"{path.name}: of 2 models, model 1 is read; `model` chooses another",
+        f"{path.name}: of the chains ['R', 'S'], 'R' is read; `chain` chooses another",
+    ]
+    assert read_trace(path, model=2).coordinates.tolist() == [[99, 0, 0]]
+    with pytest.raises(ValueError, match=r"holds no model 3; its models: \[1, 2\]"):
+        read_trace(path, model=3)
     assert trace.sequence == "GGUAUGU"
     assert trace.residue_numbers.tolist() == [1, 2, 3, 4, 4, 8, 9]
     assert trace.coordinates[:, 0] == pytest.approx([1, 2, 3, np.nan, 5, 6, 7], nan_ok=True)
@@ -209,11 +222,93 @@ def trace_of(tmp_path: Path, text: str, **options: str | bool) -> Trace:
     return read_trace(path, **options)
 
 
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: text.rstrip("\n").encode(),
+        lambda text: bz2.compress(text.encode()),
+        lambda text: lzma.compress(text.encode()),
+        lambda text: gzip.compress(b"\xef\xbb\xbf" + text.encode()),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".ENT.GZ", ".mmcif"])
+def test_encodings_and_packing(tmp_path: Path, encode: Callable[[str], bytes], suffix: str) -> None:
+    text = cif_text([("G", 1, 1, 0.0), ("A", 2, 2, 5.0), ("C", 3, 3, 10.0)])
+    if "ENT" in suffix:
+        text = "".join(f"{line[:54]}\n" for line in pdb_chain("G A C").splitlines())
+    path = tmp_path / f"some{suffix}"
+    path.write_bytes(encode(text))
+    trace = read_trace(path)
+    assert (trace.sequence, trace.coordinates[:, 0].tolist()) == ("GAC", [0, 5, 10])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x83\xa7encoder\xa3abc", "it is binary, such as BinaryCIF"),
+        (b"PK\x03\x04\x00\x00", "it is a zip archive; unpack it first"),
+        (b"\x28\xb5\x2f\xfdabcd", "it is packed by zstd; unpack it first"),
+        (b"ID,resname,resid,x_1,y_1,z_1\nR1_1,G,1,0,0,0\n", "it holds no atoms; .*read_rna3d"),
+        (gzip.compress(b"ATOM" * 99, mtime=0)[:-9], "ended before"),
+        (b"MODEL        1\n" + b"ATOM\n" * 2, "The line is too short to be correct: ATOM"),
+        (
+            f"HEADER\n{atom_line('C1*', 'G', 'A', 1, 0)[:38]}********   0.000\n".encode(),
+            r"line 2 has '\*{8}' for .* 46",
+        ),
+        (b"data_x\nloop_\n_atom_site.id\n_atom_site.Cartn_x\n1 2\n3\n", "Wrong number of values in loop"),
+    ],
+)
+def test_other_files_are_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "some.bcif"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^some\.bcif cannot be read as a PDB or mmCIF file: .*" + message) as told:
+        read_trace(path)
+    assert "\n" not in str(told.value)
+
+
+def test_atoms_in_few_columns(tmp_path: Path) -> None:
+    for prefix in ("label", "auth"):
+        columns = "group_PDB PREFIX_atom_id PREFIX_comp_id PREFIX_asym_id PREFIX_seq_id Cartn_x Cartn_y Cartn_z"
+        rows = [f'ATOM "C1\'" {name} R {index + 7} {5 * index} 0 0' for index, name in enumerate(["G", "PSU", "C"])]
+        trace = trace_of(
+            tmp_path, "data_x\n" + cif_loop("atom_site", columns.replace("PREFIX", prefix), rows), chain="R"
+        )
+        assert (trace.sequence, trace.residue_ids) == ("GUC", ["7", "8", "9"])
+        assert trace.coordinates[:, 0].tolist() == [0, 5, 10]
+
+
+def test_unknown_positions(tmp_path: Path) -> None:
+    line = atom_line(" C1'", "C", "A", 3, 0)
+    text = pdb_chain("G A") + line[:30] + "9999.000" * 3 + line[54:]
+    assert np.isnan(trace_of(tmp_path, text).coordinates).all(1).tolist() == [False, False, True]
+
+
+def test_six_digits_of_a_serial_number(tmp_path: Path) -> None:
+    text = "".join(f"{line[:6]}10000{line[10:]}" for line in pdb_chain("G A C").splitlines(keepends=True))
+    assert trace_of(tmp_path, text).coordinates[:, 0].tolist() == [0, 5, 10]
+
+
+def test_a_label_of_mmcif_is_no_chain(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no chain 'A'.*\['R'\]; label_asym_id 'A' is of the authors' chain 'R'"):
+        trace_of(tmp_path, cif_text([("G", 1, 1, 0.0), ("A", 2, 2, 5.0)]), chain="A")
+
+
+def test_chains_without_the_atom(tmp_path: Path) -> None:
+    text = pdb_chain("G A C").replace(" C1'", " P  ")
+    with pytest.raises(ValueError, match=r"chain 'A': no nucleotide has the atom C1'; .*`atom`.* are: P$"):
+        trace_of(tmp_path, seqres("G A C U") + text)
+    assert trace_of(tmp_path, text, atom="P").coordinates[:, 0].tolist() == [0, 5, 10]
+
+
 def pdb_chain(names: str, chain: str = "A", is_wide: bool = False) -> str:
     """Residues 1, 2, ... at x = 0, 5, ...; wide names end in column 21."""
     lines = []
     for index, name in enumerate(names.split()):
-        line = atom_line(" C1'", name, chain, index + 1, 5.0 * index)
+        line = atom_line(" C1'", name[:3], chain, index + 1, 5.0 * index)
         lines.append(f"{line[:17]}{name:>4}{chain}{index + 1:>4}{line[26:]}" if is_wide or len(name) > 3 else line)
     return "".join(lines)
 
@@ -255,6 +350,8 @@ def test_the_file_states_parents_in_pdb(tmp_path: Path, recwarn: pytest.Warnings
     assert trace_of(tmp_path, record.format("  U") + seqres(names, 5) + pdb_chain("G 5MC PSU")).sequence == "GCUGUAC"
     # The file wins over the dictionary.
     assert trace_of(tmp_path, "MODRES 1ABC PSU A    2    C\n" + pdb_chain("G PSU A")).sequence == "GCA"
+    # Without a parent, the comment behind it is none.
+    assert trace_of(tmp_path, "MODRES 1ABC PSU A    2       G\n" + pdb_chain("G PSU A")).sequence == "GUA"
     assert not recwarn.list
     with pytest.warns(UserWarning, match=r"some\.pdb, chain 'A': residues read as N: I \(1\), U8N \(2\)"):
         assert trace_of(tmp_path, pdb_chain("G U8N I U8N N C")).sequence == "GNNNNC"
@@ -349,6 +446,16 @@ def test_unknown_residues_without_the_atom(tmp_path: Path) -> None:
         assert trace.coordinates[:, 0] == pytest.approx([0, np.nan, 10], nan_ok=True)
 
 
+def test_unknown_residues_that_follow(tmp_path: Path) -> None:
+    # So few known nucleotides are no polymer to gemmi.
+    text = pdb_chain("G") + "".join(
+        "ATOM  " + atom_line(" C1'", name, "A", place, 5.0 * place - 5)[6:] for place, name in ((2, "AP"), (3, "CP"))
+    )
+    with pytest.warns(UserWarning, match=r"read as N: AP \(1\), CP \(1\)"):
+        trace = trace_of(tmp_path, text)
+    assert (trace.sequence, trace.coordinates[:, 0].tolist()) == ("GNN", [0, 5, 10])
+
+
 def test_the_stated_sequence_tells_ligands(tmp_path: Path) -> None:
     for ligand in (atom_line(" C1'", "G", "A", 102, 50), atom_line(" C1'", "SAM", "A", 102, 50)):
         assert trace_of(tmp_path, seqres("G A C") + pdb_chain("G A C") + ligand).sequence == "GAC"
@@ -391,10 +498,31 @@ def numbered(residues: str) -> str:
         (seqres("G G A C C"), "G-1 C2", "GGACC", "-1 0* 1* 2 3*"),
         (seqres("A A A A A A"), "A1 A2 A5 A6", "AAAAAA", "1 2 3* 4* 5 6"),
         ("REMARK 465       A A     0\n" + seqres("A A A A"), "A1 A2 A3", "AAAA", "0* 1 2 3"),
+        # Without SEQRES; of another chain, and an amino acid.
+        (
+            "".join(
+                f"REMARK 465     {name:>3} {chain} {number:>5}{code}\n"
+                for name, chain, number, code in [
+                    ("PSU", "A", -1, ""),
+                    ("A", "A", 2, ""),
+                    ("C", "A", 2, "A"),
+                    ("G", "B", 3, ""),
+                    ("GLY", "A", 9, ""),
+                    ("RU3", "A", 7, ""),
+                ]
+            ),
+            "G1 G4 C5",
+            "UGACGCU",
+            "-1* 1 2* 2A* 4 5 7*",
+        ),
         (seqres("G G A A C C"), "G101 G102 C105 C106", "GGAACC", "101 102 103* 104* 105 106"),
         (seqres("RG5 PSU RA3"), "G1 A3", "GUA", "1 2* 3"),
         (seqres("G G A U C C"), "G1 G2 G3 U4 C5 C6", "GGGUCC", "1 2 3 4 5 6"),  # a mutation: the atoms count
         (seqres("G G A"), "G1 G2 A3 C4", "GGAC", "1 2 3 4"),
+        (seqres("G G A C C"), "G1 G2 C3 C4", "GGACC", "1 2 2A* 3 4"),  # counted on over the gap
+        (seqres("A A U U G G"), "A1 A2 U3 U4 C5", "AAUUCG", "1 2 3 4 5 6*"),  # a mutation before a gap
+        (seqres("C A G U G U C"), "C1 A2 G5 C6 C7", "CAGUGCC", "1 2 3* 4* 5 6 7"),  # and behind one
+        (seqres("C A G U C G C"), "C1 A2 U5 G6 C7", "CAGUUGC", "1 2 3* 4* 5 6 7"),  # which also fits before it
     ],
 )
 def test_numbers_and_unresolved_residues(tmp_path: Path, header: str, residues: str, letters: str, ids: str) -> None:
@@ -408,6 +536,19 @@ def test_a_sequence_of_another_chain_is_left_out(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="does not fit the residues"):
         trace = trace_of(tmp_path, seqres("G G G G G G G") + pdb_chain("A C U A C U"))
     assert trace.sequence == "ACUACU"
+
+
+@pytest.mark.parametrize(
+    ("stated", "difference"),
+    [
+        ("G A U U", "1 residues .* first: C3 is stated U"),
+        ("G A C", "1 residues .* first: U4 is not stated"),
+        ("G C C U", "1 residues .* first: A2 is stated C"),
+    ],
+)
+def test_another_sequence_is_told(tmp_path: Path, stated: str, difference: str) -> None:
+    with pytest.warns(UserWarning, match=rf"chain 'A': {difference}; the atoms count"):
+        assert trace_of(tmp_path, seqres(stated) + pdb_chain("G A C U") + "TER\n").sequence == "GACU"
 
 
 def test_the_sequence_in_mmcif(tmp_path: Path) -> None:
@@ -434,6 +575,7 @@ def test_the_sequence_in_mmcif(tmp_path: Path) -> None:
         ([("A", "A", 5, 0.5), ("A", "B", 6, 0.5)], "GAC", 5),
         ([("A", " ", 5, 0.0)], "GAC", 5),  # programs write no occupancy
         ([("A", "A", 5, 0.3), ("G", "B", 6, 0.7)], "GGC", 6),
+        ([("A", " ", 5, 0.3), ("G", " ", 6, 0.7)], "GGC", 6),
         ([("A", "A", None, 0.7), ("A", "B", 6, 0.3)], "GAC", 6),
         ([("A", "A", None, 0.7), ("G", "B", 6, 0.3)], "GGC", 6),
     ],
@@ -452,10 +594,25 @@ def test_the_most_occupied_location_counts(
     assert (trace.sequence, trace.coordinates[:, 0].tolist()) == (letters, [0, x, 10])
 
 
+def test_strands_of_one_name_are_told(tmp_path: Path) -> None:
+    lines = pdb_chain("G5 A C3 G5 U3", " ").splitlines(keepends=True)
+    with pytest.warns(UserWarning, match=r"some\.pdb, chain '': it ends \(TER\) after 3\(C\) and goes on"):
+        trace = trace_of(tmp_path, "".join([*lines[:3], "TER\n", *lines[3:], "TER\n"]))
+    assert trace.sequence == "GACGU"
+
+
 def test_chains_of_one_name_are_told(tmp_path: Path) -> None:
     strand = pdb_chain("G A C", " ") + "TER\n"
     with pytest.warns(UserWarning, match="3 residues, the first 1.*several chains had one name"):
         trace_of(tmp_path, strand + strand)
+    # CHARMM tells chains by segments (columns 73 to 76) alone.
+    text = "".join(
+        f"{line[:72]}{name:<4}{line[76:]}"
+        for name in ("RNA1", "RNA2")
+        for line in pdb_chain("G A C", " ").splitlines(True)
+    )
+    with pytest.warns(UserWarning, match="3 residues, the first 1.*several chains had one name"):
+        assert trace_of(tmp_path, text).sequence == "GAC"
 
 
 @pytest.mark.parametrize("suffix", [".pdb", ".cif"])
@@ -472,6 +629,11 @@ def test_written_mmcif_says_what_it_is(tmp_path: Path) -> None:
     samples[0, 4] = np.nan
     write_trace(path, samples, SEQUENCE)
     block = gemmi.cif.read(str(path)).sole_block()
+    assert block.name == block.find_value("_entry.id").strip("'") == "my_fold_s"
+    scheme = block.find("_pdbx_poly_seq_scheme.", ["asym_id", "seq_id", "mon_id", "auth_seq_num", "pdb_ins_code"])
+    assert [tuple(row) for row in scheme] == [
+        ("A", str(index + 1), letter, str(index + 1), ".") for index, letter in enumerate(SEQUENCE)
+    ]
     assert block.find_value("_struct.title").strip("\"'") == "C1' trace of an RNA of 10 nucleotides: my fold's"
     assert [(row.str(0), row.str(1)) for row in block.find("_software.", ["name", "version"])] == [
         ("rna_hf", __version__)
@@ -485,6 +647,10 @@ def test_written_mmcif_says_what_it_is(tmp_path: Path) -> None:
         SEQUENCE,
     ]
     assert "".join(block.find_values("_entity_poly_seq.mon_id")) == SEQUENCE
+    write_trace(path, samples[0], SEQUENCE)
+    block = gemmi.cif.read(str(path)).sole_block()
+    placed = [i for i, value in enumerate(block.find_values("_pdbx_poly_seq_scheme.auth_seq_num")) if value != "?"]
+    assert placed == np.flatnonzero(~np.isnan(samples[0, :, 0])).tolist()
     structure = gemmi.read_structure(str(path))
     structure.setup_entities()
     assert structure.entities[0].polymer_type == gemmi.PolymerType.Rna

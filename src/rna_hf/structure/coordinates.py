@@ -6,6 +6,7 @@ position. All arithmetic is in float64.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from itertools import permutations
 from typing import NamedTuple
@@ -89,7 +90,10 @@ def check_trace(coordinates: ArrayLike, name: str = "coordinates") -> np.ndarray
     Raises:
         ValueError: the shape is another, or a value is infinite or at least 1e6 in size.
     """
-    trace = np.array(coordinates, dtype=np.float64)
+    try:
+        trace = np.array(coordinates, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array of numbers, such as the `coordinates` of a `Trace`") from error
     if trace.ndim != 2 or trace.shape[1] != 3:
         raise ValueError(f"{name} has shape {trace.shape}; (L, 3) is needed: one C1' position for each nucleotide")
     absurd = np.abs(trace) >= MAX_COORDINATE
@@ -127,6 +131,13 @@ def _check_model(model: ArrayLike, native: ArrayLike) -> tuple[np.ndarray, np.nd
             f"{int(missing.argmax())}; a model must place every nucleotide"
         )
     return predicted, reference, resolved
+
+
+def _tell_few(resolved: np.ndarray) -> None:
+    """Warn if any model would fit."""
+    number = int(resolved.sum())
+    if number < 3:
+        warnings.warn(f"{number} resolved nucleotides in common say little: superposed, most models fit", stacklevel=3)
 
 
 def kabsch(mobile: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -180,6 +191,7 @@ def rmsd(a: ArrayLike, b: ArrayLike, superposed: bool = True) -> float:
     """
     first, second, resolved = _check_pair(a, b, ("a", "b"))
     if superposed:
+        _tell_few(resolved)
         first = superpose(first, second)
     return float(np.sqrt(((first - second)[resolved] ** 2).sum(1).mean()))
 
@@ -258,6 +270,7 @@ def tm_score(model: ArrayLike, native: ArrayLike, length: int | None = None) -> 
         0 to 1, 1 for the same shape.
     """
     predicted, reference, resolved = _check_model(model, native)
+    _tell_few(resolved)
     number = int(resolved.sum())
     if length is None:
         length = number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,20 @@ PDB_MAX_RESIDUES = 9999
 _PDB_COORDINATES = (-999.9995, 9999.9995)
 # IUPAC codes for "one of several nucleotides": they are written as N, the unknown nucleotide.
 _AMBIGUOUS = "NRYSWKMBDHV"
+_SCHEME_COLUMNS = [
+    "asym_id",
+    "entity_id",
+    "seq_id",
+    "mon_id",
+    "ndb_seq_num",
+    "pdb_seq_num",
+    "auth_seq_num",
+    "auth_mon_id",
+    "pdb_mon_id",
+    "pdb_strand_id",
+    "pdb_ins_code",
+    "hetero",
+]
 
 
 class Trace(NamedTuple):
@@ -78,11 +93,13 @@ def write_trace(path: str | Path, coordinates: ArrayLike, sequence: str, confide
     replace_text(path, text)
 
 
-def read_trace(path: str | Path, chain: str | None = None, atom: str = "C1'", whole_sequence: bool = True) -> Trace:
-    """Read one nucleic acid chain of a PDB or mmCIF file, which may be gzipped.
+def read_trace(
+    path: str | Path, chain: str | None = None, atom: str = "C1'", whole_sequence: bool = True, model: int | None = None
+) -> Trace:
+    """Read one nucleic acid chain of a PDB or mmCIF file, which may be packed by gzip, bzip2 or xz.
 
-    The first model with nucleotides counts and, where an atom has several locations or a place several residues, the
-    most occupied of them (the first of equals). Ligands and water are no part of the chain.
+    Where an atom has several locations or a place several residues, the most occupied of them counts (the first of
+    equals). Ligands and water are no part of the chain.
 
     The letter of a residue is that of the parent that the file states (MODRES, `_pdbx_struct_mod_residue`,
     `_chem_comp`, `_entity_poly.pdbx_seq_one_letter_code_can`), else that of the Chemical Component Dictionary, else
@@ -91,27 +108,44 @@ def read_trace(path: str | Path, chain: str | None = None, atom: str = "C1'", wh
 
     Args:
         path: the file.
-        chain: the authors' name of the chain; the first with nucleotides if omitted.
+        chain: the authors' name of the chain; the first with nucleotides if omitted, and a warning if there are more.
         atom: the atom that stands for a nucleotide. `C1*`, as in old files, is the same as `C1'`.
         whole_sequence: with the nucleotides that the file's sequence (SEQRES, `_pdbx_poly_seq_scheme`,
             `_entity_poly_seq`) has and its atoms have not, as rows of NaN: so the trace of a native has one row for
-            each nucleotide of a prediction. Otherwise, and where the file states no sequence, those with atoms alone.
+            each nucleotide of a prediction. In a PDB file without a sequence, those that REMARK 465 lists as missing.
+            Otherwise those with atoms alone.
+        model: number of the model; the first with nucleotides if omitted, and a warning if there are more.
 
     Returns:
         The trace.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be read, or has no such model, chain or atom.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    file = ChainFile(path, {atom, atom.replace("'", "*"), atom.replace("*", "'")})
+    file = ChainFile(path, {atom, atom.replace("'", "*"), atom.replace("*", "'")}, model)
     if chain is None and file.chains:
         chain = file.chains[0]
+        if len(file.chains) > 1:
+            warnings.warn(
+                f"{path.name}: of the chains {file.chains}, {chain!r} is read; `chain` chooses another", stacklevel=2
+            )
     elif chain is not None:
         chain = chain.strip()  # a blank name is empty
     if chain is None or chain not in file.chains:
         wanted = "chain" if chain is None else f"chain {chain!r}"
-        raise ValueError(f"{path.name} holds no {wanted} with nucleotides; chains that have some: {file.chains}")
+        name = file.chain_of_label(chain) if chain else None
+        hint = f"; label_asym_id {chain!r} is of the authors' chain {name!r}" if name else ""
+        raise ValueError(f"{path.name} holds no {wanted} with nucleotides; chains that have some: {file.chains}{hint}")
     rows = file.rows(chain, whole_sequence)
+    if not any(row.position for row in rows):
+        raise ValueError(
+            f"{path.name}, chain {chain!r}: no nucleotide has the atom {atom}; name another by `atom`. "
+            f"Atoms that there are: {', '.join(file.atoms_of(chain))}"
+        )
     return Trace(
         "".join(row.letter for row in rows),
         np.array([row.position or [np.nan] * 3 for row in rows]),
@@ -187,7 +221,10 @@ def _build_structure(name: str, samples: np.ndarray, letters: str, confidence: n
     entity.full_sequence = list(letters)
     structure = gemmi.Structure()
     name = re.sub(r"[^ -~]", "_", name)  # both formats are ASCII
-    structure.name = name
+    # The data block's name has no blanks; what else would need quotes goes, too.
+    structure.name = re.sub(r"[^\w.+-]+", "_", name, flags=re.ASCII).strip("_") or "trace"
+    structure.info["_entry.id"] = structure.name
+    structure.info["_struct_keywords.pdbx_keywords"] = "RNA"
     structure.info["_struct.title"] = f"C1' trace of an RNA of {len(letters)} nucleotides: {name}"
     software = gemmi.SoftwareItem()
     software.name, software.version = "rna_hf", __version__
@@ -219,7 +256,7 @@ def _build_structure(name: str, samples: np.ndarray, letters: str, confidence: n
 
 
 def _format_mmcif(structure: gemmi.Structure) -> str:
-    """Return the file's text, with what gemmi leaves out: types of components and the sequence in parents' letters."""
+    """Return the file's text, with what gemmi leaves out: types of components, and the sequence and its numbers."""
     import gemmi
 
     groups = gemmi.MmcifOutputGroups(True)
@@ -248,6 +285,15 @@ def _format_mmcif(structure: gemmi.Structure) -> str:
     )
     code = gemmi.cif.quote("\n".join(sequence[start : start + 80] for start in range(0, len(sequence), 80)))
     polymers.add_row([entity.name, "polyribonucleotide", "no", "no", _CHAIN, code, code])
+    places = block.init_loop("_entity_poly_seq.", ["entity_id", "num", "mon_id", "hetero"])
+    scheme = block.init_loop("_pdbx_poly_seq_scheme.", _SCHEME_COLUMNS)
+    placed = {residue.label_seq for model in structure for residue in model[_CHAIN]}
+    for number, letter in enumerate(sequence, start=1):
+        row = [entity.name, str(number), letter]
+        places.add_row([*row, "n"])
+        # In a sample or more the nucleotide has an atom, or in none.
+        authors = [str(number), letter] if number in placed else ["?", "?"]
+        scheme.add_row([_CHAIN, *row, str(number), str(number), *authors, letter, _CHAIN, ".", "n"])
     entities = block.init_loop("_entity.", ["id", "type", "pdbx_description", "pdbx_number_of_molecules"])
     entities.add_row([entity.name, "polymer", "RNA", "1"])
     return document.as_string()
