@@ -236,7 +236,7 @@ def test_rnas_with_many_n_are_named(rnas, tmp_path):
     assert messages[0].endswith(": 'r3', 'r7', 'r8' and 1 more")
 
     dataset = Dataset.from_dict({"sequence": [f"N{'ACGU' * 20}", "ACGU"]})
-    with pytest.warns(UserWarning, match=r"^f\.csv: 1 RNA has more than 1% .*: row 1$"):
+    with pytest.warns(UserWarning, match=r"^f\.csv: 1 RNA to take with care .more than 1% .*: row 1$"):
         warn_about_unknown(dataset, DataArguments(truncate=60), RnaTrackerConfig(), "f.csv")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
