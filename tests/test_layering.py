@@ -42,7 +42,7 @@ READER = "rna_hf.models.original_checkpoint"
 PICKLES = {"pickle", "dill", "joblib", "cloudpickle"}
 FORBIDDEN_NAMES = {"utils", "helpers", "misc", "common"}
 # What reads and checks an input, for those who check one long before a model is loaded.
-LIGHT = ("text_files", "sources", "checks", "run_folder", "batches")
+LIGHT = ("text_files", "records", "spools", "sequence_files", "sources", "checks", "run_folder", "batches")
 FRAMEWORKS = {"torch", "transformers", "tokenizers", "accelerate", "datasets", "pyarrow"}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..tokenization.alphabets import AMBIGUITY_CODES, ON_UNKNOWN
-from .sources import SequenceInput, SequenceRecord
+from .records import SequenceInput, SequenceRecord
 from .tables import MISSING
 
 # Letters that can be read as RNA: the four nucleotides, T for U, and the IUPAC ambiguity codes, in either case.

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..atomic_files import explaining, find_remedy, replacing
 from .checks import InputSummary
-from .sources import SequenceInput, SequenceRecord
+from .records import SequenceInput, SequenceRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..data.checks import InputSummary, SequenceChecker, explain_unknown, unknown_share
+from ..data.records import SequenceInput, SequenceRecord
 from ..data.run_folder import SKIPPED_FILE, RunFolder
-from ..data.sources import SequenceInput, SequenceRecord
 from ..memory import MemoryLimit, available_memory
 from ..tasks import Kind, Prediction, Row, Task
 from ..version import __version__

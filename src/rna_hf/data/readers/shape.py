@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import check_sequence
-from ..sources import SequenceFile
+from ..sequence_files import SequenceFile
 from ..text_files import check_file, files_in, list_files, open_described, parse_number
 from .rdat import RDAT_CHANNELS
 from .record_datasets import make_dataset

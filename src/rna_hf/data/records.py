@@ -1,0 +1,104 @@
+"""One sequence as it was read, and what every input of sequences can do."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .tables import MISSING, find_sequence_columns, plain_value
+
+
+class SequenceRecord(NamedTuple):
+    """One sequence as it was read.
+
+    Attributes:
+        id: first word of the FASTA or FASTQ header, the table's `id`, or `seq<number>` (1-based) where there is none.
+        sequence: letters as given: case and T or U are kept, line breaks within a FASTA record are removed; `MISSING`
+            for a missing value.
+        location: where it was found, for messages: `line 12` (1-based), `row 3` (1-based, without the header).
+    """
+
+    id: str
+    sequence: str
+    location: str
+
+
+class SequenceInput(ABC):
+    """Sequences that can be read any number of times, in a fixed order.
+
+    Attributes:
+        name: what to call the input in messages.
+        is_resumable: whether a later run can read the same input again.
+    """
+
+    name: str
+    is_resumable: bool = True
+
+    @abstractmethod
+    def records(self) -> Iterator[SequenceRecord]:
+        """Yield every record from the start, usable or not."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Return the SHA-256 of the content, in hexadecimal."""
+
+    def check_unchanged(self) -> None:  # noqa: B027 - most inputs cannot change
+        """Make sure that the content is still that of the last `digest`.
+
+        Raises:
+            ValueError: it is not.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most inputs write nothing
+        """Remove what was written for this input, if anything."""
+
+    def __enter__(self) -> "SequenceInput":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def as_pair(item: Any, number: int) -> tuple[str | None, str]:
+    """Return the id, if there is one, and the sequence of an item of an iterable; `MISSING` for a missing value.
+
+    Args:
+        item: a sequence, a pair (id, sequence) or a mapping with `sequence`.
+        number: of the item, from 1.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    item = plain_value(item)
+    if hasattr(item, "_asdict"):  # a named tuple, such as a row of pandas, whose order says nothing
+        item = item._asdict()
+    if item is None or isinstance(item, str):
+        return None, as_sequence(item)
+    identifier: Any = None
+    sequence: Any = item
+    if isinstance(item, Mapping):
+        names = list(item)
+        sequence_column, id_column = find_sequence_columns(list(map(str, names)), f"item {number}")
+        sequence = plain_value(item[names[sequence_column]])
+        identifier = None if id_column is None else plain_value(item[names[id_column]])
+    elif isinstance(item, Sequence) and len(item) == 2:
+        identifier, sequence = map(plain_value, item)
+    if sequence is None or isinstance(sequence, str):
+        return None if identifier is None else str(identifier), as_sequence(sequence)
+    raise ValueError(
+        f"item {number} must be a sequence, a pair (id, sequence) or a mapping with 'sequence', got {item!r:.80}"
+    )
+
+
+def as_sequence(value: str | None) -> str:
+    """Return a sequence without blanks at its ends, `MISSING` for a missing one."""
+    return MISSING if value is None else value.strip()
+
+
+def hash_records(source: SequenceInput) -> str:
+    """Return the SHA-256 of an input's ids and sequences, in hexadecimal."""
+    digest = hashlib.sha256()
+    for record in source.records():
+        digest.update(json.dumps([record.id, record.sequence]).encode())
+    return digest.hexdigest()
