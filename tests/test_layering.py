@@ -20,7 +20,7 @@ LAYERS = [
     {"models", "tokenization"},
     {"layers", "outputs", "losses"},
     {"structure"},
-    {"allocator", "atomic_files", "measured", "options", "text_encoding", "version"},
+    {"allocator", "atomic_files", "foreign_files", "measured", "options", "text_encoding", "version"},
 ]
 # What a part may import of `models`, where it may not import all of it. No part but the top and the registration gets
 # at an architecture's own files, and these only through the registry.

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..foreign_files import NUM_BYTES, explain_foreign
 from .fastq import parse_fastq
 from .records import SequenceInput, SequenceRecord, as_sequence
 from .tables import find_sequence_columns
@@ -30,8 +31,6 @@ _KINDS = {
 
 # First lines, in lower case, that are the header of a table of one column; the letters of some are those of sequences.
 _HEADERS = ("sequence", "sequences", "seq", "seqs", "rna", "rnas", "dna", "mrna", "trna", "cdna", "id", "name")
-# What the header of a SAM file begins with.
-_SAM_TAGS = ("@HD\t", "@SQ\t", "@RG\t", "@PG\t", "@CO\t")
 
 
 class SequenceFile(SequenceInput):
@@ -60,7 +59,8 @@ class SequenceFile(SequenceInput):
         self._digest = ""
         stem = self.path.name.lower().removesuffix(".gz")
         self._must_be_gzip = stem != self.path.name.lower()
-        self._kind = kind or _KINDS.get(os.path.splitext(stem)[1])
+        self._suffix = os.path.splitext(stem)[1]
+        self._kind = kind or _KINDS.get(self._suffix)
 
     def digest(self) -> str:
         with open(self.path, "rb") as file:
@@ -84,6 +84,8 @@ class SequenceFile(SequenceInput):
             self.path.unlink(missing_ok=True)
 
     def records(self) -> Iterator[SequenceRecord]:
+        if self._kind != "jsonl":
+            self._refuse_foreign()
         kind = self._kind or self._sniff()
         if kind == "parquet":
             yield from self._read_parquet()
@@ -105,6 +107,12 @@ class SequenceFile(SequenceInput):
             raise ValueError(f"{self.name} is a broken gzip: it does not begin as a gzip file does")
         return open_described(self.path, self.name) if has_descriptions else open_text(self.path, self.name)
 
+    def _refuse_foreign(self) -> None:
+        with open(self.path, "rb") as file:
+            foreign = explain_foreign(file.read(NUM_BYTES), self._suffix)
+        if foreign:
+            raise ValueError(f"{self.name} is {foreign}")
+
     def _sniff(self) -> str:
         """Tell the kind of a file by its beginning."""
         with open(self.path, "rb") as file:
@@ -118,8 +126,6 @@ class SequenceFile(SequenceInput):
             return "fasta"
         if first.lower().startswith(("sep=", '"sep=')):
             return "csv"
-        if first.startswith(_SAM_TAGS):
-            raise ValueError(f"{self.name} is SAM; convert it to FASTA (samtools fasta)")
         if first.startswith("@"):
             return "fastq"
         if "\t" in first:
@@ -144,9 +150,10 @@ class SequenceFile(SequenceInput):
                 parts = []
             elif line:
                 if header is None:
+                    remedy = "FASTQ is to be named .fastq" if line[0] == "@" else "remove what is above it"
                     raise ValueError(
                         f"{self.name} is not FASTA: line {line_number} comes before the first header "
-                        f"(a line that begins with '>'){'; FASTQ is to be named .fastq' if line[0] == '@' else ''}"
+                        f"(a line that begins with '>'); {remedy}"
                     )
                 parts.append(line)
         if header is not None:
