@@ -210,7 +210,7 @@ def test_checker_lists_what_is_unusable_and_gives_the_rest():
     checker = SequenceChecker(SequenceList(items), lambda length: "too long" if length > 40 else None)
     problems = []
     summary = checker.check(length_of_interest=2, on_problem=lambda record, reason: problems.append(reason))
-    assert problems[:3] == ["empty sequence", "duplicate id, first seen at item 1", "blank at position 2"]
+    assert problems[:3] == ["empty sequence", "duplicate id, first seen at item 1", "blank at position 2; remove it"]
     # An id is taken only by a usable record: the second "b" is the first that counts.
     assert [(record.id, record.sequence) for record in checker.usable()] == [
         ("a", "ACG"),

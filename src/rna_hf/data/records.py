@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -71,6 +72,9 @@ def as_pair(item: Any, number: int) -> tuple[str | None, str]:
         ValueError: it is something else.
     """
     item = plain_value(item)
+    if is_biopython(item):
+        identifier = getattr(item, "id", None)
+        return None if identifier in (None, "<unknown id>") else str(identifier), str(getattr(item, "seq", item))
     if hasattr(item, "_asdict"):  # a named tuple, such as a row of pandas, whose order says nothing
         item = item._asdict()
     if item is None or isinstance(item, str):
@@ -86,9 +90,29 @@ def as_pair(item: Any, number: int) -> tuple[str | None, str]:
         identifier, sequence = map(plain_value, item)
     if sequence is None or isinstance(sequence, str):
         return None if identifier is None else str(identifier), as_sequence(sequence)
+    shown = " ".join(repr(item)[:80].split())
     raise ValueError(
-        f"item {number} must be a sequence, a pair (id, sequence) or a mapping with 'sequence', got {item!r:.80}"
+        f"item {number} must be a sequence, a pair (id, sequence) or a mapping with 'sequence', got {shown}"
+        f"{_explain_item(item)}"
     )
+
+
+def is_biopython(value: Any) -> bool:
+    """Tell a `Seq` or a `SeqRecord` of Biopython."""
+    return type(value).__module__.startswith("Bio.Seq") and (hasattr(value, "seq") or hasattr(value, "translate"))
+
+
+def _explain_item(item: Any) -> str:
+    """Say what to do about an item that is no sequence."""
+    if isinstance(item, Sequence) and len(item) == 2:
+        item = item[1]
+    if isinstance(item, (bytes, bytearray)):
+        return "; decode it, such as item.decode()"
+    if isinstance(item, os.PathLike):
+        return "; give one path at a time"
+    if hasattr(item, "columns") or hasattr(item, "schema"):
+        return "; give one table at a time"
+    return "; give the table itself, not its rows" if hasattr(item, "iloc") else ""
 
 
 def as_sequence(value: str | None) -> str:

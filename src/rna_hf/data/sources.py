@@ -7,16 +7,17 @@ still be used.
 """
 
 import io
+import itertools
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
-from .records import SequenceInput, SequenceRecord, as_pair, as_sequence, hash_records
+from .records import SequenceInput, SequenceRecord, as_pair, as_sequence, hash_records, is_biopython
 from .sequence_files import SequenceFile
 from .spools import spool
-from .tables import Columns, columns_in_memory, find_sequence_columns, plain_value
+from .tables import Columns, columns_in_memory, find_sequence_columns, find_tables, plain_value
 
 LITERAL_ID = "sequence"
 
@@ -120,19 +121,50 @@ def open_values(inputs: Any) -> SequenceInput | None:
         ValueError: it is a table without a column `sequence`, or holds no sequences at all.
     """
     name = f"the {type(inputs).__name__}"
-    columns = columns_in_memory(inputs)
+    if is_biopython(inputs):
+        return SequenceList([inputs])
+    if tables := find_tables(inputs):
+        shown = ", ".join(map(repr, tables))
+        advice = f"it holds several tables; give one, such as inputs[{tables[0]!r}]"
+        raise ValueError(f"{name} has no column 'sequence'; its columns are {shown}: {advice}")
+    advice = _explain_other(inputs)
+    columns = None if advice else columns_in_memory(inputs)
     if columns is not None:
         return SequenceTable(columns, name)
-    is_one = isinstance(inputs, (Mapping, bytes, bytearray)) or getattr(inputs, "ndim", 1) == 0
-    if is_one or not isinstance(inputs, Iterable):
+    is_one = isinstance(inputs, Mapping) or getattr(inputs, "ndim", 1) == 0
+    if advice or is_one or not isinstance(inputs, Iterable):
         raise ValueError(
             "inputs must be a path, a sequence, a table with a column 'sequence' or an iterable of sequences, got "
-            f"{type(inputs).__name__}"
+            f"{type(inputs).__name__}{f'; {advice}' if advice else ''}"
         )
     if isinstance(inputs, Sequence):
         return SequenceList(inputs)
     if hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"):
         return SequenceList(inputs, name)  # type: ignore[arg-type]  # a column: of pandas, polars, Arrow or numpy
+    return None
+
+
+def _explain_other(inputs: Any) -> str | None:
+    """Say what to give in place of a value that holds sequences in a way that is not read; None for any other."""
+    if isinstance(inputs, (bytes, bytearray, memoryview)):
+        return "decode it, inputs.decode()"
+    if isinstance(inputs, io.IOBase) or hasattr(inputs, "readline"):
+        return "give the path of the file, or '-' for standard input"
+    if isinstance(inputs, Mapping):
+        values = [inputs[key] for key in itertools.islice(inputs, 3)]
+        if "sequence" in map(str.lower, map(str, itertools.islice(inputs, 100))):
+            is_row = all(value is None or isinstance(value, str) for value in values)
+            return "it is a single row; give a list, [inputs]" if is_row else None
+        if values and all(is_biopython(value) for value in values):
+            return "give its values, inputs.values()"
+        if values and all(isinstance(value, str) for value in values):
+            return "give its pairs of id and sequence, inputs.items()"
+        return None
+    for method in ("collect", "to_table", "read"):  # polars, a data set of Arrow, a file of parquet
+        if callable(getattr(inputs, method, None)) and not isinstance(inputs, Iterable):
+            return f"give the table, inputs.{method}()"
+    if getattr(inputs, "ndim", 1) > 1 and not hasattr(inputs, "columns"):
+        return "it has several dimensions; give the column of sequences, inputs[:, 1] or the like, as one"
     return None
 
 
