@@ -20,7 +20,7 @@ LAYERS = [
     {"models", "tokenization"},
     {"layers", "outputs", "losses"},
     {"structure"},
-    {"allocator", "atomic_files", "measured", "options", "text_encoding", "version"},
+    {"allocator", "atomic_files", "foreign_files", "measured", "options", "text_encoding", "version"},
 ]
 # What a part may import of `models`, where it may not import all of it. No part but the top and the registration gets
 # at an architecture's own files, and these only through the registry.
@@ -42,7 +42,7 @@ READER = "rna_hf.models.original_checkpoint"
 PICKLES = {"pickle", "dill", "joblib", "cloudpickle"}
 FORBIDDEN_NAMES = {"utils", "helpers", "misc", "common"}
 # What reads and checks an input, for those who check one long before a model is loaded.
-LIGHT = ("text_files", "sources", "checks", "run_folder", "batches")
+LIGHT = ("text_files", "records", "spools", "sequence_files", "sources", "checks", "run_folder", "batches")
 FRAMEWORKS = {"torch", "transformers", "tokenizers", "accelerate", "datasets", "pyarrow"}
 
 

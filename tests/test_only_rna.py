@@ -5,10 +5,12 @@ import io
 import json
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset
 import pytest
 import tiny_models
 from datasets import Dataset, DatasetDict
@@ -121,13 +123,82 @@ def test_names_of_columns_are_no_sequences(kind, name):
         (DatasetDict(test=Dataset.from_dict({"sequence": ["ACG"]})), "its columns are 'test'"),
         ({"id": ["a", "b"], "sequence": ["ACG"]}, "have 1 and 2 values"),
         (np.array("ACG"), "got ndarray"),
-        (b"ACG", "got bytes"),
-        ({"a": "ACG"}, "got dict"),
+        (b"ACG", r"got bytes; decode it, inputs.decode\(\)"),
+        ({"a": "ACG"}, r"got dict; give its pairs of id and sequence, inputs.items\(\)"),
+        ({"id": "a", "sequence": "ACG"}, r"got dict; it is a single row; give a list, \[inputs\]"),
+        (np.array([["a", "ACG"], ["b", "ACC"]]), r"got ndarray; it has several dimensions; give .*inputs\[:, 1\]"),
+        (np.array([list("ACG")]), "it has several dimensions"),
+        (np.array([b"ACG"]), "item 1 .*; decode it"),
+        (io.StringIO(">a\nACG\n"), "got StringIO; give the path of the file"),
+        ([Path("a.fa")], "item 1 .*; give one path at a time"),
+        ([pd.DataFrame({"sequence": ["ACG"]})], "item 1 .*; give one table at a time$"),
+        (pd.DataFrame({"id": ["a"], "sequence": ["ACG"]}).iterrows(), "; give the table itself, not its rows$"),
+        (pa.table({"sequence": ["ACG"]}).to_batches(), "; give one table at a time$"),
+        (
+            pyarrow.dataset.dataset(pa.table({"sequence": ["ACG"]})),
+            r"got .*Dataset; give the table, inputs.to_table\(\)",
+        ),
+        (
+            DatasetDict(train=Dataset.from_dict({"sequence": ["ACG"]})),
+            r"several tables; give .*\['train'\]",
+        ),
+        ({"id": ["a"], "seq": ["ACG"]}, "its columns are 'id', 'seq'; rename the one with the RNAs"),
     ],
 )
 def test_tables_that_cannot_be_read(table, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         check(table)
+    assert "\n" not in str(caught.value)
+
+
+class Seq:
+    """What a sequence of Biopython has in common with one."""
+
+    __module__ = "Bio.Seq"
+
+    def __init__(self, letters, identifier=None):
+        self.letters = letters
+        if identifier:
+            self.id, self.seq = identifier, Seq(letters)
+
+    def translate(self):
+        raise NotImplementedError
+
+    def __len__(self):
+        return len(self.letters)
+
+    def __getitem__(self, index):
+        return self.letters[index]
+
+    def __str__(self):
+        return self.letters
+
+
+def test_sequences_of_biopython_are_whole_and_not_letter_by_letter():
+    assert check(Seq("GGCAUUCG"))[0] == [("seq1", "GGCAUUCG")]
+    assert check(Seq("GGCAUUCG", "x"))[0] == [("x", "GGCAUUCG")]
+    assert check(iter([Seq("GGCAUUCG", "x"), Seq("ACG", "<unknown id>")]))[0] == [("x", "GGCAUUCG"), ("seq2", "ACG")]
+    with pytest.raises(ValueError, match=r"inputs.values\(\)"):
+        check({"x": Seq("GGCAUUCG", "x")})
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("rArCrGrU", "'rArCrGrU' names the sugar before each letter; write the letters alone"),
+        ("mArCdGT", "names the sugar"),
+        ("GGAA((..))", "leave out the structure in dot-bracket"),
+        ("1 GGCAUUCG", "remove the numbers"),
+        ("GGC*", "remove it"),
+        ("GG~AA", "remove the gaps"),
+        ("GG\u03a8AA", "write pseudouridine as U"),
+        ("GGAA&CC", "give each strand by itself"),
+    ],
+)
+def test_what_to_do_about_a_character_is_said(text, advice):
+    usable, problems = check([text])
+    assert usable == []
+    assert advice in problems[0]
 
 
 @pytest.mark.parametrize("kind", COLUMNS)

@@ -17,8 +17,8 @@ from test_prediction_tasks import read_all
 from test_prediction_tasks import save_tiny as save_tiny_of_task
 
 from rna_hf.cli import predict as command
+from rna_hf.data.records import SequenceRecord
 from rna_hf.data.run_folder import RunFolder
-from rna_hf.data.sources import SequenceRecord
 from rna_hf.prediction import chunks, predict, processes
 from rna_hf.prediction.processes import MainProcessStopped, Processes, choose_device, find_process
 

@@ -216,7 +216,7 @@ def test_checker_lists_what_is_unusable_and_gives_the_rest():
         on_usable=usable.append,
         max_shown=3,
     )
-    assert problems[:3] == ["empty sequence", "duplicate id, first seen at item 1", "blank at position 2"]
+    assert problems[:3] == ["empty sequence", "duplicate id, first seen at item 1", "blank at position 2; remove it"]
     # An id is taken only by a usable record: the second "b" is the first that counts.
     assert [(record.id, record.sequence) for record in checker.usable()] == [
         ("a", "ACG"),

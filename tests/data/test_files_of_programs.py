@@ -127,6 +127,12 @@ def test_what_is_missing(write, read_both, missing):
         ("1 0.5 0.1 G\n", "position 1 is 'G' in the file and 'A' in the sequence"),
         ("a\n0.1 0.2\nb\n", "line 3: 'b' where the id of an RNA is due"),
         ("b\n0.1 0.2\n", "a.fa has no sequence of 'b', but a"),
+        ("1 inf\n", "line 1: the reactivity is 'inf', which is infinite"),
+        ("0.5\n0.4\n", "line 1: '0.5' begins no SHAPE file; write the position .from 1. before each reactivity"),
+        ("1,0.5\n2,0.4\n", "part the columns by blanks or tabs"),
+        ("Nucleotide\tSequence\tReactivity_profile\n1\tA\t0.5\n", "this is ShapeMapper's profile; give the .map"),
+        ("<?xml version='1.0'?>\n<data/>\n", "this is XML, as RNA Framework writes it"),
+        ("fixedStep chrom=a start=1 step=1\n0.5\n", "this is wiggle"),
         ("# nothing\n", "a.shape has no reactivities; is it the right file"),
     ],
 )
@@ -141,3 +147,8 @@ def test_arguments(write, refuses, tmp_path):
     (tmp_path / "empty").mkdir()
     refuses("holds no file that ends in .shape, .map, .react", read_shape, tmp_path / "empty")
     assert READERS["shape"] is read_shape
+
+
+def test_ids_of_fasta_above_reactivities(write, read_both):
+    found = read_both(read_shape, write(a_react=">a\n0.5 NA 1\n", a_fa=">a\nACG\n"))[0]
+    np.testing.assert_equal(found["reactivity"], [0.5, NAN, 1])

@@ -179,6 +179,8 @@ def test_gzip(tmp_path, write_rdat, read_both):
         (CONSTRUCT, "OFFSET\t-2", "OFFSET\t9", "position A1 of SEQPOS lies outside the 8 nucleotides"),
         (CONSTRUCT, "OFFSET\t-2", "OFFSET\tnone", "OFFSET is 'none'"),
         (CONSTRUCT, "\tU4", "\tU", "SEQPOS holds 'U'"),
+        (CONSTRUCT, "\tU4", "\tA1", "position A1 is in SEQPOS twice"),
+        (CONSTRUCT, "   1.5", "inf", r"RDAT 0.33.*line 15 .*a value is 'inf', which is infinite; write nan"),
         (CONSTRUCT, "\t   1.5", "", r"line 15 \(REACTIVITY:1\): 3 values where 4 are needed"),
         (CONSTRUCT, "   1.5", "high", "a value is 'high', not a number"),
         (CONSTRUCT, "REACTIVITY:2 ", "REACTIVITY:1 ", "line 16: REACTIVITY:1 is there twice"),
@@ -191,3 +193,16 @@ def test_gzip(tmp_path, write_rdat, read_both):
 def test_what_is_wrong_is_said_in_one_line(write_rdat, refuses, content, old, new, match):
     assert old in content
     refuses(match, read_rdat, write_rdat(content.replace(old, new, 1 if old == "REACTIVITY:2 " else -1)))
+
+
+@pytest.mark.parametrize("positions", ["1-4", "G1-A4", "1,2,3,4", "1 2-3 4", "1:4"])
+def test_ranges_of_positions(write_rdat, read_both, positions):
+    content = f"RDAT_VERSION:0.34\nNAME x\nSEQUENCE GGCA\nSEQPOS {positions}\nREACTIVITY:1 1 2 3 4\n"
+    assert read_both(read_rdat, write_rdat(content))[0]["reactivity"] == [1, 2, 3, 4]
+    reverse = content.replace(positions, "4-1")
+    assert read_both(read_rdat, write_rdat(reverse, "b.rdat"))[0]["reactivity"] == [4, 3, 2, 1]
+
+
+def test_the_line_of_a_wrong_error_is_named(write_rdat, refuses):
+    content = "RDAT_VERSION 0.34\nNAME x\nSEQUENCE GA\nSEQPOS 1 2\nREACTIVITY:1 1 2\nREACTIVITY_ERROR:1 1\n"
+    refuses(r"line 6 \(REACTIVITY_ERROR:1\): 1 values where 2 are needed", read_rdat, write_rdat(content))

@@ -139,3 +139,53 @@ def test_decimal_commas_are_refused_with_a_remedy(tmp_path, refuses, value):
     path.write_text(f"id;sequence;Cytosol;Nuclear\na;ACGU;1.5;2\nb;ACGU;{value};3\n")
     message = rf"a.csv, line 3 .*'{value}', which has a comma; write numbers with a decimal point, such as 0\.5$"
     refuses(message, read_localisation, path, compartments=COMPARTMENTS)
+
+
+FOREIGN = {
+    "a.fa": (b"LOCUS       X1  9 bp\nORIGIN\n        1 ggggaaaac\n//\n", "GenBank; convert it to FASTA"),
+    "a.txt": (b"ID   X1; SV 1; linear; RNA;\nXX\n", "EMBL; convert it to FASTA"),
+    "b.txt": (b"##gff-version 3\nchr1\t.\tgene\t1\t9\n", "GFF; convert it to FASTA .bedtools"),
+    "a.bed": (b"chr1\t1\t9\n", "a list of regions; convert it to FASTA"),
+    "c.txt": (b"CLUSTAL W (1.83)\n\na  GG--CC\n", "a Clustal alignment; .* without gaps"),
+    "d.txt": (b"# STOCKHOLM 1.0\na GG--CC\n//\n", "a Stockholm alignment; .* without gaps"),
+    "e.txt": (b" 2 12\nhp1       GGGG--AACCCC\n", "a PHYLIP alignment; .* without gaps"),
+    "a.sam": (b"r1\t4\t*\t0\t0\t*\t*\t0\t0\tACGU\tIIII\n", "SAM; convert it to FASTA .samtools"),
+    "f.txt": (gzip.compress(b"BAM\x01\x00\x00"), "BAM; convert it to FASTA .samtools"),
+    "g.txt": (b"##fileformat=VCFv4.2\n#CHROM\tPOS\n", "VCF; convert it to FASTA"),
+    "h.txt": (b"\x43\x27\x41\x1a\x00\x00", "2bit; convert it to FASTA"),
+    "a.xlsx": (b"PK\x03\x04 ", "a spreadsheet; save the table as CSV or parquet"),
+    "a.xls": (b"\xd0\xcf\x11\xe0\xa1", "an old Excel or Word file; save"),
+    "a.jsonl": (b'{"id": "a", "sequence": "ACGU"}\n', "JSON; save the table as CSV or parquet"),
+    "a.json": (b'[\n {"id": "a", "sequence": "ACGU"}]', "JSON; save"),
+    "a.feather": (b"ARROW1\x00\x00", "an Arrow or Feather file; save"),
+    "a.npz": (b"PK\x03\x04 ", "an archive of arrays; load it"),
+    "a.pkl": (b"\x80\x04\x95\x00", "a pickle; load it where you trust it"),
+    "a.fa.bz2": (b"BZh91AY", "packed with bzip2; unpack it"),
+    "a.fa.xz": (b"\xfd7zXZ\x00", "packed with xz; unpack it"),
+    "i.txt": (b"<?xml version='1.0'?>\n<a/>", "XML or HTML; export the sequences"),
+    "j.txt": (b"  12 hp1\n 1 G 0 2 12 1\n", "a connectivity table .CT.; .*read_structures"),
+    "k.txt": (b"# hp1\n1 G 12\n2 G 11\n", "BPSEQ; .*read_structures"),
+    "l.txt": (b"HEADER    RNA\nATOM      1  P     G A   1\n", "PDB; write its sequence as FASTA"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_of_other_kinds_are_named_with_the_way_to_convert_them(tmp_path, name):
+    content, message = FOREIGN[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} is {message}"):
+        records(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.bed", ">a\nACGU\n"),
+        ("a.txt", "ACGU\n"),
+        ("b.txt", ";id;sequence\n0;a;ACGU\n"),
+        ("c.txt", "id,sequence\na,ACGU"),
+    ],
+)
+def test_what_is_read_is_not_taken_for_another_kind(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert [sequence for _, sequence in records(tmp_path / name)] == ["ACGU"]

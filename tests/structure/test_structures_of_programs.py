@@ -32,6 +32,12 @@ EXPECTED = {
     "rnastructure_full.dbn": [BEST, SECOND],
     "eternafold.dbn": PLAIN,
     "centroidfold.dbn": [BEST],
+    "linearfold.dbn": [("seq1", *BEST[1:])],
+    "linearpartition_mea.dbn": [("seq1", BEST[1], None)],
+    "linearpartition_threshknot.bpseq": [("seq1", BEST[1], None)],
+    "rnalfold.dbn": "line 2: a sequence is expected, .*; a structure without its sequence above it, as RNALfold writes",
+    "nupack_mfe.dbn": "line 1: a sequence is expected, .*; of NUPACK's files give a sequence and",
+    "hotknots.dbn": "line 1: a sequence is expected, .*; write the letters alone, without the word before them",
     "alternatives.dbn": [*PLAIN, (*SECOND[:2], None), (*OTHER[:2], None)],
     "rnastructure_fold.ct": [BEST, SECOND],
     "rnastructure_efn2.ct": [BEST],
@@ -69,7 +75,7 @@ def test_the_corpus_is_described_and_tried() -> None:
     files = sorted(path.name for path in CORPUS.iterdir() if path.name != "README.md")
     assert [name for name in files if f"`{name}`" not in described] == []
     structures = {name for name in files if Path(name).suffix in (".dbn", ".ct", ".nopct", ".bpseq")}
-    assert structures == set(EXPECTED)
+    assert structures == {*EXPECTED, "rfam.dbn", "forna.dbn"}
 
 
 def test_a_structure_without_its_sequence_is_not_given_another() -> None:
@@ -140,3 +146,24 @@ def test_latin_1_is_let_pass_in_titles_alone(tmp_path: Path) -> None:
     path.write_bytes(">a\nAC\n..\n".encode("utf-16-le"))
     with pytest.raises(ValueError, match="seems to be in UTF-16 without a byte-order mark"):
         read_structures(path)
+
+
+def test_files_of_other_kinds_are_named() -> None:
+    for name, kind in (("rfam.dbn", "a Stockholm alignment"), ("forna.dbn", "JSON")):
+        with pytest.raises(ValueError, match=f"{name} is {kind}; write the structures as dot-bracket, CT or BPSEQ$"):
+            read_structures(CORPUS / name)
+
+
+def test_lines_of_another_layout_are_told_what_to_change() -> None:
+    for line, advice in (
+        ("hp1 GGGGAAAACCCC ((((....))))", "write title, sequence and structure in a line each"),
+        ('Predicting using "a.fa"', "remove what a program says above the sequence"),
+        ("GGGG__AACCCC", "remove '_' and the like"),
+    ):
+        with pytest.raises(ValueError, match=f"line 1: a sequence is expected, .*; {advice}$"):
+            parse_dbn(f"{line}\nGGAAACC\n((...))\n")
+
+
+def test_remarks_between_sequence_and_structure() -> None:
+    found = parse_dbn("beam size: 100\nGGAAACC\nFree Energy of Ensemble: -1.50 kcal/mol\n((...))\n")
+    assert [(s.dotbracket, s.energy) for s in found] == [("((...))", None)]

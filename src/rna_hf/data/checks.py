@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..tokenization.alphabets import AMBIGUITY_CODES, ON_UNKNOWN
-from .sources import SequenceInput, SequenceRecord
+from .records import SequenceInput, SequenceRecord
 from .tables import MISSING
 
 # Letters that can be read as RNA: the four nucleotides, T for U, and the IUPAC ambiguity codes, in either case.
@@ -31,6 +31,21 @@ _LONGEST_MISSING_VALUE = max(map(len, _MISSING_VALUES))
 # RNA, tRNA, cDNAs: a name, of a column or a kind of molecule.
 _NAME_OF_A_KIND = re.compile(r"[a-z]{0,2}[rd]nas?", re.IGNORECASE)
 _PROTEIN_LETTERS = "EFILPQ"
+# What to do about some of the characters that are no letters.
+_REMEDIES = {
+    **dict.fromkeys("-.~_", "remove the gaps"),
+    **dict.fromkeys("0123456789", "remove the numbers"),
+    **dict.fromkeys("()<{}", "leave out the structure in dot-bracket"),
+    **dict.fromkeys("*;#", "remove it"),
+    **dict.fromkeys("[/", "write a modified nucleotide as the one it is made of"),
+    **dict.fromkeys("\u03a8\u03c8", "write pseudouridine as U"),
+    "&": "give each strand by itself",
+    ">": "begin each record with a line of its own",
+}
+# Oligonucleotides in the notation of their makers, r for ribose or d for deoxyribose before each letter: R and D are
+# IUPAC codes, so that twice as many nucleotides would be read.
+_WITH_SUGARS = re.compile(r"(?:[rdm]?[ACGTU])+")
+_MIN_SUGARS = 3
 
 _READABLE = re.compile(f"[{READABLE_LETTERS}]+", re.IGNORECASE)
 _UNREADABLE = re.compile(f"[^{READABLE_LETTERS}]", re.IGNORECASE)
@@ -57,8 +72,8 @@ def find_problem(sequence: str) -> str | None:
         return "unknown letters"
     letter, position = match.group(), match.start() + 1
     if letter.isspace():
-        return f"blank at position {position}"
-    hint = "; remove the gaps" if letter in "-." else ""
+        return f"blank at position {position}; remove it"
+    hint = f"; {_REMEDIES[letter]}" if letter in _REMEDIES else ""
     if letter.upper() in _PROTEIN_LETTERS:
         hint = f"; proteins have {letter.upper()}"
     return f"unknown letter {letter!r} at position {position} (A, C, G, U, T and the IUPAC codes are known{hint})"
@@ -75,6 +90,8 @@ def _explain_no_sequence(text: str) -> str | None:
         return "missing value" if text == MISSING else f"{text!r} reads as a missing value"
     if _NAME_OF_A_KIND.fullmatch(text):
         return f"{text!r} reads as a word"
+    if sum(map(text.count, "rdm")) >= _MIN_SUGARS and _WITH_SUGARS.fullmatch(text):
+        return f"{text[:40]!r} names the sugar before each letter; write the letters alone"
     return None
 
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from .sources import SequenceRecord
+from .records import SequenceRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa

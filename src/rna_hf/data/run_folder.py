@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..atomic_files import explaining, find_remedy, replacing
 from .checks import InputSummary
-from .sources import SequenceInput, SequenceRecord
+from .records import SequenceInput, SequenceRecord
 from .table_files import FORMATS
 
 if TYPE_CHECKING:

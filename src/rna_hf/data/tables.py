@@ -5,6 +5,7 @@ the same table in a file is. No library of frames is imported: their tables are 
 """
 
 import numbers
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -53,6 +54,14 @@ def columns_in_memory(value: Any) -> Columns | None:
     return columns_in_memory(_arrow_table(value)) if hasattr(value, "__arrow_c_stream__") else None
 
 
+def find_tables(value: Any) -> list[str]:
+    """Return the names of the tables in a dict of them, such as a `datasets.DatasetDict`; empty for anything else."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return []
+    tables = [item for item in value.values() if hasattr(item, "column_names") or hasattr(item, "columns")]
+    return list(value) if tables and len(tables) == len(value) else []
+
+
 def _is_column(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
 
@@ -91,7 +100,11 @@ def find_sequence_columns(names: list[str], table: str) -> tuple[int, int | None
             remedy = "predict from the file it was made of, or from a table made with --wide"
             raise ValueError(f"{table} has a row for each nucleotide; {remedy}")
         is_data = any(len(name) >= _MIN_LETTERS_OF_DATA and not set(name) - set("acgtun") for name in lowered)
-        hint = "; is the line with the names of the columns missing?" if is_data else ""
+        hint = "; rename the one with the RNAs" if names else ""
+        if is_data:
+            hint = "; is the line with the names of the columns missing?"
+        elif len(names) == 1 and re.search(r"\bsequence\b", lowered[0]):
+            hint = "; part columns by commas, semicolons or tabs"
         raise ValueError(f"{table} has no column 'sequence'; its columns are {shown or 'none at all'}{hint}")
     if lowered.count("sequence") > 1:
         raise ValueError(f"{table} has {lowered.count('sequence')} columns 'sequence'; rename all but one")

@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import itertools
+import math
 import os
 import re
 import shutil
@@ -378,6 +379,14 @@ def parse_number(field: str, where: str, name: str) -> float:
         return float(field) if field else float("nan")
     except ValueError as error:
         raise ValueError(f"{where}: {name} is {field[:40]!r}, {explain_number(field)}") from error
+
+
+def parse_finite(field: str, where: str, name: str) -> float:
+    """Return what `parse_number` does, infinity refused: training that meets it is lost."""
+    value = parse_number(field, where, name)
+    if math.isinf(value):
+        raise ValueError(f"{where}: {name} is {field.strip()[:40]!r}, which is infinite; write nan for a missing value")
+    return value
 
 
 def explain_number(field: str) -> str:

@@ -12,7 +12,8 @@ from transformers import Pipeline
 
 from ..checkpoints import CHECKPOINTS, find_bundled
 from ..data.checks import explain_caution, explain_share, find_problem, is_missing
-from ..data.sources import as_pair, open_values
+from ..data.records import as_pair
+from ..data.sources import open_values
 from ..data.tables import plain_value
 from ..options import option_names
 from ..prediction.predictor import Predictor

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..data.sources import SequenceRecord
+from ..data.records import SequenceRecord
 
 # A chunk ends after this many sequences or before this many nucleotides.
 CHUNK_SEQUENCES = 256

@@ -30,8 +30,8 @@ import torch
 
 from ..data.checks import InputSummary, SequenceChecker, explain_caution
 from ..data.kept_columns import KeptColumns
+from ..data.records import SequenceInput, SequenceRecord
 from ..data.run_folder import SKIPPED_FILE, RunFolder
-from ..data.sources import SequenceInput, SequenceRecord
 from ..data.table_files import NUCLEOTIDE, POSITION, Remark, write_csv, write_jsonl, write_long_csv, write_parquet
 from ..memory import MemoryLimit, available_memory
 from ..tasks import WARNING, Kind, Prediction, Row, Task, join_cautions

@@ -26,11 +26,27 @@ _NO_TITLE_AFTER_ALL = re.compile(r"[^A-Za-z0-9\s]+")  # the 3' end of a wrapped 
 # RNAsubopt writes the lowest energy and the range after the sequence, and the range after the title.
 _SEQUENCE = re.compile(rf"([A-Za-z]+)(?:\s+{NUMBER}){{0,2}}")
 _STRANDS = re.compile(rf"[A-Za-z]+(?:[{STRAND_BREAKS}][A-Za-z]*)+(?:\s+{NUMBER})*")
-_NEARLY_SEQUENCE = re.compile(r"[A-Za-z]{2,}([-.~* \d])[-.~* \dA-Za-z]*")  # gaps, blanks, numbers of positions
+_NEARLY_SEQUENCE = re.compile(r"[A-Za-z]{2,}([-.~_* \d])[-.~_* \dA-Za-z]*")  # gaps, blanks, numbers of positions
 _RANGE = re.compile(r"\s*\[\s*-?\d+\s*\]$")
 # What RNAfold says below the structures, on a terminal too.
 _MINIMUM = re.compile(rf"minimum free energy\s*=\s*({NUMBER})\s*kcal/mol", re.IGNORECASE)
 _REPORT = re.compile(r"(?:frequency of |free energy of ensemble|ensemble diversity|delta G binding)", re.IGNORECASE)
+# What LinearFold and LinearPartition say above the sequence or between it and the structure.
+_REMARK = re.compile(
+    rf"(?:free energy of ensemble|log partition coefficient|[a-z ]+ time|beam size):\s*{NUMBER}.*", re.I
+)
+# Programs that write something else than a sequence first: how the line looks, and what to do.
+_OTHER_PROGRAMS = (
+    (
+        re.compile(r"[.(){}\[\]]+\s.*"),
+        "a structure without its sequence above it, as RNALfold writes those of windows, is "
+        "to have the letters of its window in the line before",
+    ),
+    (re.compile(r"(?:Seq(?:uence)?|RNA)\s*[:=].*", re.I), "write the letters alone, without the word before them"),
+    (re.compile(r"%.*"), "of NUPACK's files give a sequence and the structure below it, without the lines with %"),
+    (re.compile(r"\S+\s+[A-Za-z]+\s+[.(]+[.()\[\]]*(?:\s.*)?"), "write title, sequence and structure in a line each"),
+    (re.compile(r".*\s.*"), "remove what a program says above the sequence"),
+)
 # After a structure: (-1.20), { -1.20 d=0.66}, [ -1.20], -1.20 0.84, (-1.2 = -1.0 + -0.2), (g=4,th=0.2,e=-1.2)
 _ENERGY_AFTER = re.compile(
     rf"[(\[{{]?\s*({NUMBER})\s*(?:kcal/mol)?(?:\s+(?:d|MEA)=\s*\S+?|\s*=.*|(?:\s+{NUMBER})+)?\s*[)\]}}]?", re.IGNORECASE
@@ -124,7 +140,7 @@ class _Parser:
         for number, line in lines:
             if line[0] in ">#" and not (self.structure and _NO_TITLE_AFTER_ALL.fullmatch(line)):
                 self._read_title(line, number)
-            elif not self.structure and self._is_report(line):
+            elif not self.structure and (self._is_report(line) or _REMARK.fullmatch(line)):
                 continue
             elif not self.structure and _STRANDS.fullmatch(line):
                 mark = next(symbol for symbol in line if symbol in STRAND_BREAKS)
@@ -180,6 +196,8 @@ class _Parser:
         if not self.sequence:
             wrong = _NEARLY_SEQUENCE.fullmatch(line)
             remedy = f"remove {wrong[1]!r} and the like" if wrong else "write letters only, then the structure"
+            if not wrong:
+                remedy = next((advice for shape, advice in _OTHER_PROGRAMS if shape.fullmatch(line)), remedy)
             raise line_error(self.name, number, f"a sequence is expected, got {line[:80]!r}; {remedy}")
         if self.num_read and not self.structure and self._is_of_ensemble(after):
             return

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from ..foreign_files import NUM_BYTES, explain_foreign
 from ..text_encoding import decode_text
 from .dotbracket_files import format_dbn, parse_dbn, parse_st
 from .secondary_structure import (
@@ -38,7 +39,7 @@ def read_structures(path: str | Path) -> list[SecondaryStructure]:
 
     Args:
         path: `.ct`, `.bpseq`, `.st` (bpRNA), `.nopct` (CRW) or dot-bracket: `.dbn`, `.db`, `.dot`, `.vienna`, `.fold`
-            and `.sub` (of ViennaRNA's `-o`), `.fa`, `.fasta`.
+            and `.sub` (of ViennaRNA's `-o`), `.dp` (RNA STRAND), `.fa`, `.fasta`.
 
     Returns:
         The RNAs in the file's order.
@@ -48,8 +49,13 @@ def read_structures(path: str | Path) -> list[SecondaryStructure]:
             strands; the message names file and line.
     """
     path = Path(path)
+    if not path.is_file():
+        _format_of(path)  # of two things that are wrong the suffix is said first
+    data = path.read_bytes()
+    if foreign := explain_foreign(data[:NUM_BYTES], path.suffix, is_structure=True):
+        raise ValueError(f"{path} is {foreign}")
     parse, _ = _format_of(path)
-    return parse(decode_text(path.read_bytes(), str(path)), str(path))
+    return parse(decode_text(data, str(path)), str(path))
 
 
 def write_structures(path: str | Path, structures: Sequence[SecondaryStructure]) -> None:
@@ -207,7 +213,9 @@ _FORMATS: dict[str, tuple[_Parser, _Writer | None]] = {
     ".bpseq": (parse_bpseq, format_bpseq),
     ".st": (parse_st, None),
     ".nopct": (parse_ct, None),
-    **dict.fromkeys((".dbn", ".db", ".dot", ".vienna", ".fold", ".sub", ".fa", ".fasta"), (parse_dbn, format_dbn)),
+    **dict.fromkeys(
+        (".dbn", ".db", ".dot", ".vienna", ".fold", ".sub", ".dp", ".fa", ".fasta"), (parse_dbn, format_dbn)
+    ),
 }
 
 _Entry = tuple[str, int, int]  # letter, partner (1-based, 0 for none), line

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checks import check_sequence
-from ..sources import SequenceFile
+from ..sequence_files import SequenceFile
 from ..text_files import check_file
 from .record_datasets import make_dataset
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import check_sequence
-from ..sources import SequenceFile
+from ..sequence_files import SequenceFile
 from ..text_files import (
     Header,
     check_count,

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import check_sequence
-from ..text_files import check_count, check_file, open_binary, parse_number
+from ..text_files import check_count, check_file, open_binary, parse_finite
 from .record_datasets import make_dataset
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ _NAMES_BEFORE_0_4 = {"DATA_ANNOTATION": "ANNOTATION_DATA", "DATA": "REACTIVITY",
 _ENDING = re.compile(r"(\.rdat(\..*)?|\.[^.]*)$", re.IGNORECASE)
 _VERSION = re.compile(r"\d+(\.\d+)?")
 _POSITION = re.compile(r"([A-Za-z]?)(-?\d+)")
+_RANGE = re.compile(r"[A-Za-z]?(-?\d+)[-:][A-Za-z]?(-?\d+)")
 _SUBSTITUTION = re.compile(r"([ACGUT])(-?\d+)([ACGUTX])", re.IGNORECASE)
+_LONGEST_RANGE = 1_000_000
 _WILD_TYPE = ("", "WT", "wt")
 
 
@@ -120,6 +122,9 @@ def _read_version(file: IO[bytes], path: Path) -> str:
     """Read the first line that is not blank, and refuse a version that is not known."""
     number, words = next(((n, line.split()) for n, line in enumerate(file, start=1) if line.strip()), (1, [b""]))
     keyword, *rest = (word.decode("utf-8", "replace").lstrip("\ufeff") for word in words)
+    if keyword.startswith("RDAT_VERSION:") and not rest:
+        keyword, _, text = keyword.partition(":")
+        rest = [text] if text else []
     if keyword.rstrip(":") not in ("RDAT_VERSION", "VERSION"):
         raise ValueError(f"{path}, line {number}: not RDAT, which begins with RDAT_VERSION; is it the right file?")
     oldest, newest = RDAT_VERSIONS
@@ -145,6 +150,8 @@ def _read_records(
             texts = {keyword: _read_line(file, lines, index) for keyword, lines in contents.lines.items()}
             annotation = texts.get("ANNOTATION_DATA", "")
             sequence = construct.sequence_of(annotation, texts.get("SEQUENCE", ""), where)
+            error_line = contents.lines.get("REACTIVITY_ERROR", {}).get(index, (0, number))[1]
+            where_errors = f"{name}, line {error_line} ({contents.keyword}_ERROR:{index})"
             modifier = _find_annotation("modifier", annotation, construct.annotation)
             reactivity = construct.spread(texts["REACTIVITY"], len(sequence), where)
             taken = [modifier.upper() in channel for channel in channels]
@@ -153,12 +160,12 @@ def _read_records(
                 "sequence": sequence,
                 "modifier": modifier,
                 "reactivity": reactivity.tolist(),
-                "errors": construct.spread(texts.get("REACTIVITY_ERROR", ""), len(sequence), where).tolist(),
+                "errors": construct.spread(texts.get("REACTIVITY_ERROR", ""), len(sequence), where_errors).tolist(),
                 "labels": np.where(taken, reactivity[:, None], np.float32(np.nan)).tolist(),
             }
             if has_ratios:
                 ratio = _find_annotation("signal_to_noise", annotation, construct.annotation).rpartition(":")[2]
-                record["signal_to_noise"] = float(np.float32(parse_number(ratio, where, "signal_to_noise")))
+                record["signal_to_noise"] = float(np.float32(parse_finite(ratio, where, "signal_to_noise")))
             yield record
 
 
@@ -241,12 +248,15 @@ class _Construct:
         try:
             offset = int(header.get("OFFSET") or 0)
         except ValueError as error:
-            raise ValueError(f"{name}: OFFSET is {header['OFFSET'][:40]!r}, not a whole number") from error
-        positions = []
-        for word in header["SEQPOS"].split():
+            raise ValueError(f"{name}: OFFSET is {header['OFFSET'][:40]!r}; write a whole number") from error
+        positions: list[int] = []
+        seen: set[int] = set()
+        for word in _expand_ranges(header["SEQPOS"]):
             match = _POSITION.fullmatch(word)
             if match is None:
-                raise ValueError(f"{name}: SEQPOS holds {word[:40]!r}; numbers such as 12 or A12 are known")
+                raise ValueError(
+                    f"{name}: SEQPOS holds {word[:40]!r}; write numbers such as 12 or A12, or a range such as 1-12"
+                )
             position = int(match[2]) - offset - 1
             if not 0 <= position < len(sequence):
                 raise ValueError(
@@ -258,6 +268,9 @@ class _Construct:
                     f"{name}: position {word} of SEQPOS falls on {sequence[position]!r} in SEQUENCE when OFFSET is "
                     f"{offset}; correct one of the three lines"
                 )
+            if position in seen:
+                raise ValueError(f"{name}: position {word} is in SEQPOS twice; correct the line")
+            seen.add(position)
             positions.append(position)
         return cls(sequence, header.get("ANNOTATION", ""), offset, np.array(positions))
 
@@ -291,7 +304,7 @@ class _Construct:
         spread = np.full(max(length, len(self.sequence)), np.nan, dtype=np.float32)
         if words := text.split():
             positions = self._positions_of(len(words), length, where)
-            spread[positions] = [parse_number(word, where, "a value") for word in words]
+            spread[positions] = [parse_finite(word, where, "a value") for word in words]
         return spread[:length]
 
     def _positions_of(self, count: int, length: int, where: str) -> np.ndarray:
@@ -309,6 +322,18 @@ class _Construct:
             meaning = "one for each position of SEQPOS"
         check_count(where, "values", count, len(self.positions), meaning)
         return self.positions
+
+
+def _expand_ranges(text: str) -> Iterator[str]:
+    """Yield the words of a line `SEQPOS`, each range `1-4` as the numbers in it."""
+    for word in text.replace(",", " ").split():
+        found = _RANGE.fullmatch(word)
+        first, last = map(int, found.groups()) if found else (0, -1)
+        if found and abs(last - first) < _LONGEST_RANGE:
+            step = 1 if first <= last else -1
+            yield from map(str, range(first, last + step, step))
+        else:
+            yield word
 
 
 def _is_same(letter: str, other: str) -> bool:

@@ -24,6 +24,7 @@ from ..text_files import (
     check_file,
     find_columns,
     open_binary,
+    parse_finite,
     parse_number,
     read_csv_rows,
     read_header,
@@ -299,4 +300,4 @@ def _parse_profile(fields: list[str], where: str) -> np.ndarray:
         return np.array([float(field) if field else np.nan for field in fields], dtype=np.float32)
     except ValueError:
         # Slower, but it finds the field.
-        return np.array([parse_number(field, where, "a reactivity or its error") for field in fields], dtype=np.float32)
+        return np.array([parse_finite(field, where, "a reactivity or its error") for field in fields], dtype=np.float32)

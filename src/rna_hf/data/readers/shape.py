@@ -7,6 +7,7 @@ structural analysis" (2018) (`.react`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import check_sequence
-from ..sources import SequenceFile
-from ..text_files import check_file, files_in, list_files, open_described, parse_number
+from ..sequence_files import SequenceFile
+from ..text_files import check_file, files_in, list_files, open_described, parse_finite
 from .rdat import RDAT_CHANNELS
 from .record_datasets import make_dataset
 
@@ -150,12 +151,33 @@ def _read_profiles(path: Path) -> Iterator[tuple[str, list[float], list[float], 
     lines = [(number, words) for number, words in lines if not words[0].startswith("#")]
     if not lines:
         raise ValueError(f"{path} has no reactivities; is it the right file?")
+    _refuse_other_tables(path, *lines[0])
     if len(lines) > 1 and not lines[0][1][0].isdecimal():
         if not (lines[1][1][0].isdecimal() and len(lines[0][1]) > 1):
             yield from _read_structurefold(lines, path)
             return
         del lines[0]  # names of the columns
     yield "", *_read_columns(lines, path)
+
+
+def _refuse_other_tables(path: Path, number: int, words: list[str]) -> None:
+    """Refuse by its first line what is laid out in another way and could be taken for one of the layouts."""
+    line = " ".join(words)
+    advice = ""
+    if line.lower().startswith("nucleotide sequence"):
+        advice = "this is ShapeMapper's profile; give the .map or .shape file beside it"
+    elif line.startswith(("<?xml", "<data", "<transcript")):
+        advice = (
+            "this is XML, as RNA Framework writes it; write a line with position and reactivity for each nucleotide"
+        )
+    elif line.lower().startswith(("fixedstep", "variablestep", "track ", "browser ")):
+        advice = "this is wiggle or bedGraph; write a line with position and reactivity for each nucleotide"
+    elif re.fullmatch(r"\d+[,;]\S+", line):
+        advice = "part the columns by blanks or tabs"
+    elif len(words) == 1 and re.fullmatch(r"[-+]?(\d*\.\d+|\d+)([eE][-+]?\d+)?", line) and not line.isdecimal():
+        advice = "write the position (from 1) before each reactivity"
+    if advice:
+        raise ValueError(f"{path}, line {number}: {line[:40]!r} begins no SHAPE file; {advice}")
 
 
 def _read_structurefold(
@@ -169,7 +191,12 @@ def _read_structurefold(
                 "in the next line; or each line has a position (from 1) and a reactivity"
             )
         number, values = lines[index + 1]
-        yield words[0], [_parse_value(value, f"{path}, line {number}", "a reactivity") for value in values], [], []
+        yield (
+            words[0].removeprefix(">"),
+            [_parse_value(value, f"{path}, line {number}", "a reactivity") for value in values],
+            [],
+            [],
+        )
 
 
 def _read_columns(lines: Iterable[tuple[int, list[str]]], path: Path) -> tuple[list[float], list[float], list[str]]:
@@ -208,7 +235,7 @@ def _read_columns(lines: Iterable[tuple[int, list[str]]], path: Path) -> tuple[l
 def _parse_value(field: str, where: str, name: str) -> float:
     if field.upper() in _MISSING:
         return np.nan
-    value = parse_number(field, where, name)
+    value = parse_finite(field, where, name)
     return np.nan if value < _MISSING_BELOW else value
 
 
