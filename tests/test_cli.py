@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, one line for each error, and runs that are really killed."""
 
+import errno
 import gzip
 import os
 import shutil
@@ -90,6 +91,27 @@ def test_a_current_folder_that_is_gone(capsys, tiny, tmp_path, monkeypatch):
     code, _, err = call(capsys, "predict", "reactivity", "ACGUACGU", "--output", "out", "--model", tiny)
     assert code == 1
     assert "the output folder out cannot be written to: No such file or directory; see whether the folder that" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("could not create a primitive"), "lower --batch-tokens"),
+        (
+            OSError(errno.EMFILE, "Too many open files", "x"),
+            "x: Too many open files; allow more open files (ulimit -n)",
+        ),
+    ],
+)
+def test_limits_of_the_system_have_a_remedy(capsys, tiny, tmp_path, monkeypatch, error, message):
+    def forward(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(RibonanzaNetForReactivity, "forward", forward)
+    code, _, err = call(capsys, "predict", "reactivity", "ACGUACGU", "--output", tmp_path / "out", "--model", tiny)
+    assert code == 1
+    assert message in err
+    assert "unexpected" not in err
 
 
 def test_quiet_and_options(capsys, tiny, tmp_path):
