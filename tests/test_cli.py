@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, one line for each error, and runs that are really killed."""
 
+import errno
 import gzip
 import os
 import shutil
@@ -71,6 +72,48 @@ def test_predict(capsys, tiny, tmp_path):
     assert (tmp_path / "reactivity.png").exists()
 
 
+def test_a_named_pipe(capsys, tiny, tmp_path):
+    """Also as a shell's <(command) is one, or /dev/stdin: what a check reads of it is gone."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = subprocess.Popen(["sh", "-c", f"echo ACGUACGU > {path}"])
+    code, _, err = call(capsys, "predict", "reactivity", path, "--output", tmp_path / "out", "--model", tiny)
+    assert code == 0, err
+    assert writer.wait(timeout=60) == 0
+    assert f"{path} cannot be read twice" in err
+    assert pq.read_table(tmp_path / "out" / "predictions.parquet").column("sequence").to_pylist() == ["ACGUACGU"]
+
+
+def test_a_current_folder_that_is_gone(capsys, tiny, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, _, err = call(capsys, "predict", "reactivity", "ACGUACGU", "--output", "out", "--model", tiny)
+    assert code == 1
+    assert "the output folder out cannot be written to: No such file or directory; see whether the folder that" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("could not create a primitive"), "lower --batch-tokens"),
+        (
+            OSError(errno.EMFILE, "Too many open files", "x"),
+            "x: Too many open files; allow more open files (ulimit -n)",
+        ),
+    ],
+)
+def test_limits_of_the_system_have_a_remedy(capsys, tiny, tmp_path, monkeypatch, error, message):
+    def forward(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(RibonanzaNetForReactivity, "forward", forward)
+    code, _, err = call(capsys, "predict", "reactivity", "ACGUACGU", "--output", tmp_path / "out", "--model", tiny)
+    assert code == 1
+    assert message in err
+    assert "unexpected" not in err
+
+
 def test_quiet_and_options(capsys, tiny, tmp_path):
     options = ["--flip-average", "--format", "csv", "--dtype", "bfloat16", "--device", "cpu", "--batch-tokens", "64"]
     options += ["--plot", "0", "--quiet", "--model", tiny, "--output", tmp_path]
@@ -94,6 +137,8 @@ def make_inputs(folder):
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
+    (folder / "parts_is_a_file").mkdir()
+    (folder / "parts_is_a_file" / ".rna-hf-parts").touch()
     bert = folder / "bert"
     bert.mkdir()
     (bert / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
@@ -115,6 +160,11 @@ def make_inputs(folder):
         (["good.fa", "--model", "bert"], "checkpoint 'bert' is of another architecture (model_type 'bert'"),
         (["good.fa", "--model", "nothing"], "no checkpoint 'nothing'"),
         (["good.fa", "--device", "gpu"], "device 'gpu' is not available here"),
+        (["/dev/zero"], "/dev/zero is a device; give a file"),
+        (
+            ["good.fa", "--output", "parts_is_a_file"],
+            "File exists; move what has its name, or that of its .rna-hf-parts",
+        ),
         (["missing.fa"], "no such file: missing.fa"),
         (["ACGUX"], "the given sequence (no file has this name): item 1"),
         (["good.fa", "--format", "xlsx"], "argument --format: invalid choice: 'xlsx'"),

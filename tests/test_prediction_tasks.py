@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -24,7 +25,7 @@ from rna_hf import (
     plots,
 )
 from rna_hf.prediction import chunks, predict
-from rna_hf.prediction.predictor import load_config
+from rna_hf.prediction.predictor import Predictor, load_config
 from rna_hf.structure import (
     decode_pairs,
     parse_dotbracket,
@@ -261,6 +262,15 @@ def test_overwriting_removes_our_own_files_only(masked, tmp_path):
         predict(RNAS, out, task="3d", model=masked["3d"], pdb=True)
     predict(RNAS, out, task="dropout", model=masked["dropout"], overwrite=True)
     assert sorted(os.listdir(out)) == ["a_3.cif", "predictions.parquet", "run.json"]
+
+
+@pytest.mark.parametrize(("task", "name"), [("3d", "b_2.cif"), ("structure", "structures.dbn"), ("3d", "b.html")])
+def test_foreign_files_are_found_before_anything_is_predicted(masked, tmp_path, monkeypatch, task, name):
+    (tmp_path / name).symlink_to("nowhere")
+    monkeypatch.setattr(Predictor, "predict_batch", lambda *arguments: pytest.fail("predicted"))
+    with pytest.raises(FileExistsError, match=re.escape(name)):
+        predict(RNAS, tmp_path, task=task, model=masked[task])
+    assert os.listdir(tmp_path) == [name]
 
 
 def test_foreign_files_are_not_replaced(masked, tmp_path):

@@ -14,7 +14,12 @@ _REMEDIES = {
     errno.EPERM: "choose a folder that you may write to",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOTDIR: "choose a folder whose parents are folders",
+    errno.EEXIST: "move what has its name, or that of its .rna-hf-parts, away and run the same command again",
     errno.EISDIR: "move that folder away and run the same command again",
+    errno.ENOENT: "see whether the folder that you are in, and its disk, are still there",
+    errno.ELOOP: "name a folder; this is a link that leads to itself",
+    errno.EFBIG: "allow larger files (ulimit -f), or choose a folder on another disk",
+    errno.ENFILE: "close other programs and run the same command again",
     errno.EMFILE: "allow more open files (ulimit -n) and run the same command again",
 }
 

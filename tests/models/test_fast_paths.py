@@ -8,6 +8,7 @@ from accelerate import cpu_offload, disk_offload, dispatch_model
 from peft import LoraConfig, get_peft_model
 from tiny_models import RIBONANZANET, RNATRACKER
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.ao.quantization import quantize_dynamic
 from torch.nn.utils import parametrizations, parametrize, prune, weight_norm
 
@@ -287,6 +288,39 @@ class TestHooks:
         with torch.no_grad():
             model(**inputs, output_hidden_states=True)
         assert not plain.is_watched(model.model)
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, nn.LayerNorm, nn.GRU])
+def test_forward_of_a_class_that_is_replaced_counts(model, inputs, monkeypatch, kind):
+    """As by those who trace, count or quantise: whatever is called then, is called for every module."""
+    called = []
+    own = kind.forward
+
+    def forward(self, *arguments, **options):
+        called.append(self)
+        return own(self, *arguments, **options)
+
+    monkeypatch.setattr(kind, "forward", forward)
+    run(model, inputs)
+    needed = {module for name, module in model.named_modules() if type(module) is kind and ".pair_update" not in name}
+    assert needed <= set(called)
+
+
+class TestWithoutValues:
+    """Where there are shapes alone, no value of the mask or the ids decides what is computed."""
+
+    def test_fake_tensors(self, model, inputs, expected):
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            found = run(model, {name: mode.from_tensor(value) for name, value in inputs.items()})
+        assert found.shape == expected.shape
+
+    def test_meta_device(self, model, inputs, expected):
+        found = run(copy.deepcopy(model).to("meta"), {name: value.to("meta") for name, value in inputs.items()})
+        assert found.shape == expected.shape
+
+    def test_export(self, model, inputs, expected):
+        program = torch.export.export(model, (), inputs).module()
+        torch.testing.assert_close(run(program, inputs), expected, atol=1e-5, rtol=0)
 
 
 def test_compilation_is_one_graph():

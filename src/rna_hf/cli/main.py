@@ -6,12 +6,14 @@ for a failure, 130 after Ctrl-C, 143 after SIGTERM. `--debug`, anywhere, shows t
 """
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 
+from ..atomic_files import find_remedy
 from ..version import __version__
 from .system import Stopped, discard_output, one_line, prepare_streams, stop_by_exception
 
@@ -107,6 +109,8 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
         text = f"{name}: {error.strerror}" if name else error.strerror
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.EISDIR):
+            text += f"; {find_remedy(error)}"
     return " ".join(text.split()) or type(error).__name__
 
 

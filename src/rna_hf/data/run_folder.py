@@ -168,6 +168,15 @@ class RunFolder:
         }
         self._write_record()
 
+    def refuse_foreign(self, names: list[str], overwrite: bool) -> None:
+        """See that files may have these names; the arguments and errors are those of `announce_files`."""
+        known = set(self._files)
+        for name in names:
+            if name not in known and not overwrite and os.path.lexists(self.path / name):
+                raise FileExistsError(
+                    f"{self.path / name} exists already and is not of this run; move it away and run the command again"
+                )
+
     def announce_files(self, names: list[str], overwrite: bool) -> None:
         """Record which files are about to be written beside the predictions, for a later run that overwrites this one.
 
@@ -178,12 +187,7 @@ class RunFolder:
         Raises:
             FileExistsError: a file of another origin has such a name.
         """
-        known = set(self._files)
-        for name in names:
-            if name not in known and not overwrite and (self.path / name).exists():
-                raise FileExistsError(
-                    f"{self.path / name} exists already and is not of this run; move it away and run the command again"
-                )
+        self.refuse_foreign(names, overwrite)
         self._files = names
         self._record = {**(self._record or {}), "files": names}
         self._write_record()

@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
@@ -201,11 +202,38 @@ def is_path_like(text: str) -> bool:
 
 
 def _open_file(path: str) -> SequenceInput:
-    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        # A named pipe, or a shell's <(command): it can be read only once.
+    if is_read_once(path):
         with open(path, "rb") as stream:
             return _spool_stream(stream, path)
     return SequenceFile(path)
+
+
+def is_read_once(path: str) -> bool:
+    """Tell whether what a path names can be read only once: a named pipe, a shell's <(command), or a terminal.
+
+    Raises:
+        ValueError: it is a device or a socket, which holds no sequences and perhaps never ends.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # whoever opens it says why
+        return False
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return False
+    if stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and _is_terminal(path)):
+        return True
+    raise ValueError(f"{path} is a {'socket' if stat.S_ISSOCK(mode) else 'device'}; give a file")
+
+
+def _is_terminal(path: str) -> bool:
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.isatty(number)
+    finally:
+        os.close(number)
 
 
 def find_standard_input() -> Any:

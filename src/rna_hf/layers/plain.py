@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 _TENSORS = (nn.Parameter, Tensor)  # without subclasses
+# What a call of each class does; a class whose `forward` somebody replaces for all its modules does something else.
+_FORWARDS: dict[type[nn.Module], Any] = {kind: kind.forward for kind in (nn.Linear, nn.LayerNorm, nn.GRU)}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 # transformers' own hooks, which stay for good once somebody asked for hidden states. They read nothing of a pair state.
 _HARMLESS = "transformers.utils.output_capturing"
@@ -36,6 +38,8 @@ def is_plain(module: nn.Module, states: Tensor, kinds: tuple[type, ...], has_bia
     for part in parts:  # grows as it goes
         kind, own = type(part), part.__dict__
         if kind not in kinds or "forward" in own or own.get("_compiled_call_impl") is not None:
+            return False
+        if kind.forward is not _FORWARDS.setdefault(kind, kind.forward):
             return False
         if own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
             return False
@@ -71,6 +75,11 @@ def _is_transformed() -> bool:
         or torch.autograd.forward_ad._current_level >= 0
         or torch._C._get_tracing_state() is not None
     )
+
+
+def may_decide(tensor: Tensor) -> bool:
+    """Tell whether a tensor's values may decide what is computed: not where it has none, or a compiler would guess."""
+    return not (type(tensor) not in _TENSORS or tensor.is_meta or torch.compiler.is_compiling() or _is_transformed())
 
 
 def is_watched(module: nn.Module) -> bool:

@@ -20,7 +20,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -189,6 +189,8 @@ class Run:
             with folder.skipped_writer() as write_skipped:
                 on_problem = write_skipped if self.options.skip_invalid else None
                 checker, summary, max_length = self._check(source, folder.recorded_max_length, on_problem)
+            names, plot_files = self._file_names(record.id for record in checker.usable())
+            folder.refuse_foreign(names + plot_files, overwrite)
             folder.start(description, source, max_length)
             if processes.count > 1:
                 folder.let_others_in()
@@ -244,11 +246,15 @@ class Run:
         cautions = self.prediction.cautions(sequence, self.config)
         return [(one.start or 0, len(sequence) if one.end is None else one.end, one.reason) for one in cautions]
 
+    def _file_names(self, ids: Iterator[str]) -> tuple[list[str], list[str]]:
+        """Return the names of the files that come beside the file of predictions, and those of pictures."""
+        plot_file = self.prediction.plot_file if self.options.plot_rows else None
+        return self.prediction.file_names(ids, self.config), [plot_file] if plot_file else []
+
     def _write_files(self, folder: RunFolder, summary: InputSummary) -> None:
         """Write what comes beside the file of predictions."""
         prediction, plot_rows = self.prediction, self.options.plot_rows
-        names = prediction.file_names(folder.ids(), self.config)
-        plot_files = [prediction.plot_file] if plot_rows and prediction.plot_file else []
+        names, plot_files = self._file_names(folder.ids())
         folder.announce_files(names + plot_files, self.options.overwrite)
         if names:
             logger.info("writing %s beside the predictions", _count(len(names), "file"))

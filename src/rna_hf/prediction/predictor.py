@@ -21,6 +21,8 @@ from ..tasks import Prediction, Row, Task
 
 # Letters of a sequence in a message.
 _SHOWN_LETTERS = 40
+# What PyTorch and, where it has no room for its kernels, oneDNN say.
+_OUT_OF_MEMORY = ("allocate memory", "could not create a primitive")
 # Up to this length (nucleotides) a batch is limited by its tokens; beyond, also by what a model's memory grows with.
 LINEAR_LENGTH = 256
 
@@ -143,7 +145,7 @@ class Predictor:
                 outputs = self.prediction.forward(self.model, encoded["input_ids"].to(device), mask)
             return self.prediction.values(outputs, keep)
         except (torch.OutOfMemoryError, RuntimeError) as error:
-            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY):
                 raise MemoryError(
                     f"out of memory on {device} with {len(sequences)} x {keep.shape[1]:,} nt; "
                     "lower --batch-tokens, or use --dtype bfloat16"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from ..checkpoints import find_checkpoint
-from ..data.sources import find_standard_input, open_sequences
+from ..data.sources import find_standard_input, is_path_like, is_read_once, open_sequences
 from ..options import option_names, split_options
 from ..tasks import TASKS, Prediction, Task, predictions
 from .options import RunOptions
@@ -117,8 +117,9 @@ def predict(
         chosen, prediction, run_options, checkpoint = check_call(output, task, model, options)
         if processes.count > 1 and output is None:
             raise ValueError(f"{processes.count} processes share a run through its output folder; name one")
-        if processes.count > 1 and isinstance(inputs, str) and inputs == "-":
-            raise ValueError(f"standard input cannot be read by {processes.count} processes; give a file")
+        if processes.count > 1 and ((isinstance(inputs, str) and inputs == "-") or _is_pipe(inputs)):
+            what = "standard input" if inputs == "-" else os.fspath(inputs)
+            raise ValueError(f"{what} cannot be read by {processes.count} processes; give a file")
         with open_sequences(inputs, keep_columns=run_options.keep_columns) as source:
             from .engine import Run
 
@@ -154,7 +155,7 @@ def check_call(
 
 
 def check_input(inputs: str) -> None:
-    """Refuse a file that cannot be read at all, or a sequence that is none; standard input that is open is left alone.
+    """Refuse a file that cannot be read at all, or a sequence that is none; what can be read only once is left alone.
 
     Raises:
         ValueError: it holds nothing that can be read.
@@ -162,9 +163,14 @@ def check_input(inputs: str) -> None:
     """
     if inputs == "-":
         find_standard_input()
-    else:
+    elif not _is_pipe(inputs):
         with open_sequences(inputs) as source:
             next(source.records(), None)
+
+
+def _is_pipe(inputs: Any) -> bool:
+    """Tell whether inputs are a path that can be read only once."""
+    return isinstance(inputs, str | os.PathLike) and is_path_like(os.fspath(inputs)) and is_read_once(os.fspath(inputs))
 
 
 def _configure(name: str, options: dict[str, Any]) -> tuple[Task, Prediction, RunOptions]:

@@ -29,7 +29,7 @@ from ...layers.pair import (
     shared_axis_dropout,
 )
 from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
-from ...layers.plain import is_hooked, is_watched
+from ...layers.plain import is_hooked, is_watched, may_decide
 from ...outputs import PairTrackModelOutput
 from ..coordinate_heads import Correction, TertiaryStructureHead
 from ..heads import (
@@ -47,9 +47,7 @@ from .configuration_ribonanzanet import RibonanzaNetConfig
 
 def _is_all_kept(attention_mask: Tensor) -> bool:
     """Tell whether a mask hides nothing, where to ask costs little: a GPU would have to wait, a compiler to guess."""
-    if attention_mask.device.type != "cpu" or torch.compiler.is_compiling():
-        return False
-    return bool(attention_mask.all())
+    return attention_mask.device.type == "cpu" and may_decide(attention_mask) and bool(attention_mask.all())
 
 
 class RibonanzaNetPadding(NamedTuple):

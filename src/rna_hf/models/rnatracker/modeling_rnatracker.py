@@ -16,14 +16,14 @@ from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs
 from transformers.utils.generic import can_return_tuple
 
-from ...layers.plain import floating_dtype, is_plain
+from ...layers.plain import floating_dtype, is_plain, may_decide
 from ...outputs import PooledModelOutput
 from ..base import UnknownNucleotidesWarning
 from ..heads import LocalisationHead, SequenceClassificationHead
 from .configuration_rnatracker import NUM_CHANNELS, RnaTrackerConfig
 
 
-def _move_to_front(channels: Tensor, attention_mask: Tensor) -> tuple[Tensor, list[int]]:
+def _move_to_front(channels: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor | list[int]]:
     """Close the gaps that padding leaves.
 
     The pools take every third position, so that a sequence has to begin where its row does to be read as if alone.
@@ -33,9 +33,13 @@ def _move_to_front(channels: Tensor, attention_mask: Tensor) -> tuple[Tensor, li
         attention_mask: (B, L), 0 at padding.
 
     Returns:
-        (B, 4, longest), each row with its own positions first, and their number for each row.
+        (B, 4, longest), each row with its own positions first, and their number for each row. Where the mask's values
+        are not to be asked for, L positions, and the numbers as a tensor.
     """
     is_padding = attention_mask == 0
+    if not may_decide(attention_mask):
+        order = is_padding.byte().argsort(dim=1, stable=True)
+        return channels.gather(2, order[:, None].expand_as(channels)), (~is_padding).sum(1)
     lengths: list[int] = (~is_padding).sum(1).tolist()
     if min(lengths) == is_padding.shape[1]:
         return channels, lengths
@@ -171,7 +175,7 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
             for name in ("output_attentions", "output_hidden_states")
         )
         channels, lengths = self._read(input_ids, attention_mask, inputs_embeds)
-        positions = torch.tensor([[self.config.num_positions(n)] for n in lengths], device=channels.device)
+        positions = self._count_positions(lengths, channels.device)
         if self.gradient_checkpointing and self.training:
             # The reentrant kind has gradients only where an input does.
             channels.requires_grad_()
@@ -194,7 +198,7 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
 
     def _read(
         self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None
-    ) -> tuple[Tensor, list[int]]:
+    ) -> tuple[Tensor, Tensor | list[int]]:
         """Check the inputs; return their channels (B, 4, L) and how many of the L positions count, row by row."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
@@ -219,15 +223,23 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
                 f"attention_mask has shape {tuple(attention_mask.shape)}: {shape} is needed, "
                 "one entry for each input position"
             )
-        if input_ids is not None and not self.training and input_ids.device.type != "meta":
+        if input_ids is not None and not self.training and may_decide(input_ids):
             _warn_about_unknown(input_ids, attention_mask, self.config)
-        lengths = [shape[1]] * shape[0]
+        lengths: Tensor | list[int] = [shape[1]] * shape[0]
         if attention_mask is not None and self.config.mask_padding:
             channels, lengths = _move_to_front(channels, attention_mask)
         elif attention_mask is not None:
             channels = channels * (attention_mask != 0)[:, None]
-        self._check_lengths(lengths)
+        if isinstance(lengths, list):
+            self._check_lengths(lengths)
         return channels, lengths
+
+    def _count_positions(self, lengths: Tensor | list[int], device: torch.device) -> Tensor:
+        """Return how many pooled positions rows of these lengths have, (B, 1)."""
+        if isinstance(lengths, list):
+            return torch.tensor([[self.config.num_positions(length)] for length in lengths], device=device)
+        window, stride = self.config.window_size, self.config.window_stride
+        return ((lengths[:, None] - window).div(stride, rounding_mode="floor") + 1).clamp(min=0)
 
     def _check_lengths(self, lengths: list[int]) -> None:
         """Refuse rows that are too short for a single pooled position."""
