@@ -118,7 +118,7 @@ def predict(
         if processes.count > 1 and output is None:
             raise ValueError(f"{processes.count} processes share a run through its output folder; name one")
         if processes.count > 1 and ((isinstance(inputs, str) and inputs == "-") or _is_pipe(inputs)):
-            what = "standard input" if inputs == "-" else os.fspath(inputs)
+            what = "standard input" if inputs == "-" else str(inputs)
             raise ValueError(f"{what} cannot be read by {processes.count} processes; give a file")
         with open_sequences(inputs, keep_columns=run_options.keep_columns) as source:
             from .engine import Run
