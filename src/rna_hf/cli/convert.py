@@ -9,6 +9,7 @@ from typing import Any
 
 from ..models.registry import ARCHITECTURES, Architecture
 from ..options import OneLineParser, add_options, given_options, parse_strictly
+from .system import hide_bars_of_files
 
 USAGE = """usage: rna-hf convert ARCHITECTURE --checkpoint PATH -o PATH [options]
 
@@ -88,6 +89,7 @@ def main(argv: Sequence[str]) -> int:
     owners = {name: entry.conversion for name, entry in convertible.items()}
     arguments = parse_strictly(make_parser(architecture), argv[1:], owners)
     options = given_options(arguments, architecture.conversion)
+    hide_bars_of_files()
     written = architecture.convert(arguments.checkpoint, arguments.output, dict(arguments.settings), options)
     print(f"wrote {written}; opened again and checked")
     return 0

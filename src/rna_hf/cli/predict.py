@@ -14,7 +14,7 @@ from ..prediction.options import RunOptions
 from ..prediction.processes import MainProcessStopped, find_process
 from ..prediction.run import check_call, check_input, predict
 from ..tasks import TASKS, predictions
-from .system import one_line
+from .system import hide_bars_of_files, one_line
 
 INPUT_HELP = """INPUT that names an existing path, or looks like one (it has '/', '\\' or '.'), is a file; else it is a
 sequence. A file is FASTA, FASTQ, a table with a column `sequence`, or text with one sequence a line. Without an `id`
@@ -113,7 +113,7 @@ def main(argv: Sequence[str]) -> int:
     from ..registration import register
 
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    hide_bars_of_files()
     register()
     try:
         predict(inputs, output, task=task, progress=not (quiet or is_helper), distributed=True, **values)

@@ -146,3 +146,10 @@ class _Messages(_Stream):
     def flush(self) -> None:
         with contextlib.suppress(OSError):
             self._stream.flush()
+
+
+def hide_bars_of_files() -> None:
+    """Hide transformers' progress of reading and writing weights, which takes a moment; that of training stays."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
