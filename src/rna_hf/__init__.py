@@ -14,6 +14,7 @@ from .tasks import TASKS, predictions
 _PLACES = {
     "__version__": ".version",
     "RnaTokenizerFast": ".tokenization",
+    "load": ".hub.loading",
     "predict": ".prediction",
     "register": ".registration",
     "convert_ribonanzanet_to_original": ".models.ribonanzanet.convert_ribonanzanet_to_original",

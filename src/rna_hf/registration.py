@@ -1,4 +1,4 @@
-"""The only file that writes to transformers' Auto classes and to its pipeline registry."""
+"""Makes this package known to transformers: the only file that writes to its Auto classes and its pipeline registry."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .auto import auto_class
+from .checkpoints.names import find_named_checkpoints
 from .models.registry import ARCHITECTURES
 from .pipelines import pipeline_class
 from .tasks import TASKS, predictions
@@ -29,3 +30,5 @@ def register() -> None:
         arguments = pipeline_class(TASKS[name]).registration()
         if arguments["task"] not in PIPELINE_REGISTRY.supported_tasks:
             PIPELINE_REGISTRY.register_pipeline(**arguments)
+
+    find_named_checkpoints()

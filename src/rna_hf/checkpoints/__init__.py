@@ -35,6 +35,9 @@ CHECKPOINTS: dict[str, CheckpointEntry] = {
 }
 """The names that stand for a checkpoint wherever a folder does, beside folders and ids on the Hub."""
 
+OWNER = "rna-hf"
+"""Whose they are on the Hub: `rna-hf/ribonanzanet-mini` stands for the same as `ribonanzanet-mini`."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -75,8 +78,8 @@ def find_checkpoint(name: str | os.PathLike | None, default: str | None = None, 
     """Return the folder of a checkpoint.
 
     Args:
-        name: a folder, one of `CHECKPOINTS`, or an id on the Hugging Face Hub (`owner/name`); what is not here is
-            downloaded.
+        name: a folder, one of `CHECKPOINTS`, with or without its owner, or an id on the Hugging Face Hub
+            (`owner/name`); what is not here is downloaded.
         default: the name that is taken where `name` is None.
         task: what the checkpoint is for, in messages.
 
@@ -95,8 +98,8 @@ def find_checkpoint(name: str | os.PathLike | None, default: str | None = None, 
         return path
     if path.is_file():
         raise FileNotFoundError(f"{path} is a file; a checkpoint is a folder with config.json and model.safetensors")
-    if str(name) in CHECKPOINTS:
-        return _find_entry(str(name))
+    if find_entry(str(name)) is not None:
+        return _find_entry(_without_owner(str(name)))
     reason = ""
     if _is_hub_id(str(name)):
         try:
@@ -106,6 +109,28 @@ def find_checkpoint(name: str | os.PathLike | None, default: str | None = None, 
     raise FileNotFoundError(
         f"no checkpoint {str(name)!r}: neither a folder nor one of {', '.join(CHECKPOINTS)}{reason}"
     )
+
+
+def find_entry(name: str) -> CheckpointEntry | None:
+    """Return the entry of a name of `CHECKPOINTS`, with or without its owner; None for any other name."""
+    return CHECKPOINTS.get(_without_owner(name))
+
+
+def find_local(name: str) -> Path | None:
+    """Return the folder of a checkpoint that is called with its owner and ships with the package; None for others."""
+    entry = CHECKPOINTS.get(name.removeprefix(f"{OWNER}/")) if name.startswith(f"{OWNER}/") else None
+    path = None if entry is None or entry.hub_id is not None else find_bundled(_without_owner(name))
+    return path if path is not None and (path / "config.json").exists() else None
+
+
+def saved_class(folder: Path) -> tuple[str, str]:
+    """Return the `model_type` of a checkpoint and the class that it was saved from; "" for what it does not say."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config.get("model_type", ""), (config.get("architectures") or [""])[0]
+
+
+def _without_owner(name: str) -> str:
+    return name.removeprefix(f"{OWNER}/")
 
 
 def _find_entry(name: str) -> Path:
@@ -143,12 +168,12 @@ def _download(hub_id: str, revision: str | None = None) -> Path:
 
 def _read(path: Path) -> Checkpoint:
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    architectures = config.get("architectures") or [""]
+    model_type, model_class = saved_class(path)
     return Checkpoint(
         name=path.name,
         path=path,
-        model_type=config.get("model_type", ""),
-        model_class=architectures[0],
+        model_type=model_type,
+        model_class=model_class,
         num_parameters=count_parameters(path),
         num_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
         training_max_length=config.get("training_max_length"),
