@@ -115,6 +115,8 @@ def test_names_of_columns_are_no_sequences(kind, name):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
+        ({"sequence": [np.zeros((2, 2))]}, r"column 'sequence' must hold text; row 1 is array\(\[\[0., 0.\], \[0., 0."),
+        ({"sequence": np.array("GACU"), "id": ["a"]}, "inputs must be a path, a sequence, a table"),
         (pd.DataFrame({"sequence": [12, 7]}), "column 'sequence' must hold text; row 1 is 12"),
         (pd.DataFrame(), "its columns are none at all"),
         (pd.DataFrame([["x", "GGCAUUCG"]]), "its columns are '0', '1'"),

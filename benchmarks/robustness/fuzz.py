@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
+import multiprocessing
 import random
 import resource
 import signal
@@ -20,12 +22,13 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .mutations import mutate
-from .readers import READS, Misread, read_memory
+from .readers import READS, Misread, plain_streams, read_memory
 from .seeds import Seed, make_seeds
 
 _PACKAGE = "rna_hf"
@@ -153,11 +156,13 @@ def fuzz(
     """
     tallies: dict[str, Tally] = {}
     end = time.monotonic() + max_seconds
-    with tempfile.TemporaryDirectory(prefix="rna-hf-fuzz-") as name, _watching():
+    with tempfile.TemporaryDirectory(prefix="rna-hf-fuzz-") as name, _watching(), plain_streams():
         folder = Path(name)
         seeds = make_seeds(folder)
         suffixes = sorted({seed.suffix for seed in seeds})
-        by_reader = {name: [seed for seed in seeds if seed.reader == name] for name in dict.fromkeys(s.reader for s in seeds)}
+        by_reader = {
+            name: [seed for seed in seeds if seed.reader == name] for name in dict.fromkeys(s.reader for s in seeds)
+        }
         turns = [*by_reader, *["prediction"] * 5, "memory", "structures", "structure files", "trace", "rdat"]
         for number in range(count) if only is None else [only]:
             if time.monotonic() > end:
@@ -165,7 +170,9 @@ def fuzz(
             own = by_reader[turns[number % len(turns)]]
             chosen = own[number // len(turns) % len(own)]
             began = time.monotonic()
-            outcome = try_input(chosen, number, random.Random(f"{seed}/{number}"), folder, suffixes, limit_s, only is not None)
+            outcome = try_input(
+                chosen, number, random.Random(f"{seed}/{number}"), folder, suffixes, limit_s, only is not None
+            )
             tally = tallies.setdefault(chosen.reader, Tally())
             tally.inputs += 1
             tally.slowest_s = max(tally.slowest_s, round(time.monotonic() - began, 3))
@@ -182,15 +189,21 @@ def main(argv: list[str] | None = None) -> int:
     """Fuzz with one or several seeds; exit code 1 if there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=100_000, help="inputs for each seed")
-    parser.add_argument("--seed", type=int, nargs="+", default=[1])
+    parser.add_argument("--seed", type=int, nargs="+", default=[1], help="one process each")
     parser.add_argument("--limit", type=float, default=10.0, help="how long one input may take, in seconds")
     parser.add_argument("--only", type=int, help="number of a single input, to see what it raises")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args(argv)
     resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY, _MAX_MEMORY))  # what wants more fails, and the machine lives
     report = []
-    for seed in arguments.seed:
-        tallies = fuzz(arguments.count, seed, arguments.limit, only=arguments.only)
+    run = functools.partial(fuzz, arguments.count, limit_s=arguments.limit, only=arguments.only)
+    with contextlib.ExitStack() as stack:
+        runs: Iterable[dict[str, Tally]] = map(run, arguments.seed)
+        if len(arguments.seed) > 1:
+            spawn = multiprocessing.get_context("spawn")
+            runs = stack.enter_context(ProcessPoolExecutor(mp_context=spawn)).map(run, arguments.seed)
+        results = list(zip(arguments.seed, runs, strict=True))
+    for seed, tallies in results:
         report.append({"seed": seed, "count": arguments.count, "readers": {k: asdict(v) for k, v in tallies.items()}})
         for name, tally in tallies.items():
             print(

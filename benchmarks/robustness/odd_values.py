@@ -29,9 +29,36 @@ def odd_value(rng: random.Random) -> Any:
         return tuple(odd_value(rng) for _ in range(rng.randrange(4)))
     return rng.choice(
         (
-            *(None, 0, -1, 10**400, 1.5, float("nan"), float("inf"), True, 1j, b"ACGU", bytearray(b"ACGU"), ..., object),
-            *(np.str_("ACGU"), np.bytes_(b"ACGU"), np.int64(3), np.float32("nan"), np.datetime64("NaT"), np.array("GA")),
-            *(np.array(["GA", "CU"]), np.zeros((2, 2)), np.array([]), datetime.date(2024, 1, 1), decimal.Decimal("NaN")),
+            *(
+                None,
+                0,
+                -1,
+                10**400,
+                1.5,
+                float("nan"),
+                float("inf"),
+                True,
+                1j,
+                b"ACGU",
+                bytearray(b"ACGU"),
+                ...,
+                object,
+            ),
+            *(
+                np.str_("ACGU"),
+                np.bytes_(b"ACGU"),
+                np.int64(3),
+                np.float32("nan"),
+                np.datetime64("NaT"),
+                np.array("GA"),
+            ),
+            *(
+                np.array(["GA", "CU"]),
+                np.zeros((2, 2)),
+                np.array([]),
+                datetime.date(2024, 1, 1),
+                decimal.Decimal("NaN"),
+            ),
             *(range(3), {"ACGU"}, memoryview(b"ACGU"), Path("ACGU"), ValueError("x"), "\ud800", "A\0C", int, len),
         )
     )
@@ -69,7 +96,7 @@ _KINDS: tuple[Callable[[list, dict, random.Random], Any], ...] = (
     lambda values, columns, rng: columns,
     lambda values, columns, rng: [("a", value) for value in values],
     lambda values, columns, rng: odd_value(rng),
-    lambda values, columns, rng: np.array([str(value) for value in values], dtype=rng.choice((object, "U5", "S5"))),
+    lambda values, columns, rng: np.array([ascii(value) for value in values], dtype=rng.choice((object, "U5", "S5"))),
     lambda values, columns, rng: {"sequence": odd_value(rng), "id": odd_value(rng)},
     lambda values, columns, rng: [{"sequence": value, "id": odd_value(rng)} for value in values],
     _frame,
