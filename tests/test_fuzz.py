@@ -16,14 +16,14 @@ def check(tallies):
 
 
 def test_broken_inputs():
-    tallies = fuzzing.fuzz(count=2000, seed=3)
+    tallies = fuzzing.fuzz(count=2000, seed=3, limit_s=30)
     check(tallies)
     assert sum(tally.inputs for tally in tallies.values()) == 2000
 
 
 @pytest.mark.slow
 def test_many_broken_inputs():
-    check(fuzzing.fuzz(count=100_000, seed=4, max_seconds=90))
+    check(fuzzing.fuzz(count=100_000, seed=4, limit_s=30, max_seconds=90))
 
 
 WHOLE = ("prediction", "trace", "fasta", "cefra", "openvaccine", "rna3d", "rna3d labels", "ribonanza", "ribonanza_test")

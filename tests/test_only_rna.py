@@ -103,6 +103,12 @@ def test_a_structured_array_is_a_table():
     assert check(structured(TABLE)) == (USABLE, ["row 2 (id 'gap'): empty sequence"])
 
 
+def test_an_id_that_cannot_be_written():
+    usable, problems = check([("a", "GACU"), ("\ud800", "GACU")])
+    assert usable == [("a", "GACU")]
+    assert "id holds half a character (a surrogate), which cannot be written" in problems[0]
+
+
 @pytest.mark.parametrize("name", ["RNA", "seq", "NA", "CAT"])
 @pytest.mark.parametrize("kind", [kind for kind in TABLES if kind not in ("named tuples", "pandas, text of Arrow")])
 def test_names_of_columns_are_no_sequences(kind, name):

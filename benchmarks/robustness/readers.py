@@ -46,6 +46,10 @@ def _need(is_true: bool, what: str) -> None:
         raise Misread(what)
 
 
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _check_rna(sequence: str, is_known: bool = False) -> None:
     letters = sequence.upper()
     _need(bool(letters) and sequence.isascii() and set(letters) <= set(IUPAC), f"read as RNA: {sequence[:60]!r}")
@@ -72,6 +76,7 @@ def _check_records(records: Iterable[dict[str, Any]]) -> int:
         count += 1
         _check_rna(record["sequence"])
         for name, value in record.items():
+            _need(not isinstance(value, str) or _is_whole(value), f"{name} that cannot be written")
             _need(not any(map(math.isinf, _numbers(value))), f"infinite {name}")
         length = len(record["sequence"])
         for name in ("labels", "errors", "reactivity", "coordinates"):
@@ -90,7 +95,7 @@ def _predict(inputs: Any) -> int:
         count = 0
         for record in checker.usable():
             _check_rna(record.sequence, is_known=True)
-            _need(isinstance(record.id, str) and bool(record.id), f"id {record.id!r}")
+            _need(bool(record.id) and _is_whole(record.id), f"id {record.id!r}")
             count += 1
     return count
 

@@ -81,6 +81,7 @@ def test_without_labels(write_json, read_both):
         ({"seq_scored": 9}, "seq_scored is 9"),
         ({"seq_scored": [3]}, r"line 2 \(id 'id_2a7a4496f'\): seq_scored is '\[3\]'; a whole number is needed"),
         ({"seq_length": float("inf")}, "seq_length is 'inf'; a whole number is needed"),
+        ({"id": "\ud800"}, r"id is '.ud800'; a text is needed"),
         ({"sequence": 7}, "sequence is '7'; a text is needed"),
         ({"structure": ["("] * 8}, "structure is .* a text is needed"),
         ({"deg_50C": 0.5}, "deg_50C is '0.5'; a list of numbers is needed"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...structure.dotbracket import parse_dotbracket
+from ...text_encoding import is_whole_text
 from ..checks import check_sequence
 from ..text_files import LARGEST_VALUE, check_count, check_file, open_text
 from .record_datasets import make_dataset
@@ -103,7 +104,7 @@ def _read_records(path: Path, is_labelled: bool) -> Iterator[dict[str, Any]]:
 
 
 def _check_record(fields: dict[str, Any], is_labelled: bool, where: str) -> dict[str, Any]:
-    if wrong := [name for name in _TEXTS if not isinstance(fields[name], str)]:
+    if wrong := [name for name in _TEXTS if not (isinstance(fields[name], str) and is_whole_text(fields[name]))]:
         raise ValueError(f"{where}: {wrong[0]} is {str(fields[wrong[0]])[:40]!r}; a text is needed: correct the record")
     length, scored = (_whole_number(fields[name], name, where) for name in ("seq_length", "seq_scored"))
     check_count(where, "nucleotides", len(check_sequence(fields["sequence"], where)), length, "which is seq_length")
