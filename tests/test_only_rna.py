@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
 import tiny_models
 from datasets import Dataset, DatasetDict
@@ -383,3 +384,11 @@ def test_no_library_of_frames_is_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.setitem(sys.modules, "polars", None)
     assert check({"sequence": ["GGCA"]}) == ([("seq1", "GGCA")], [])
+
+
+def test_parquet_with_texts_in_another_encoding(tmp_path):
+    latin = pa.array([b"GACU", b"GA\xb1"]).cast(pa.binary()).view(pa.string())
+    pyarrow.parquet.write_table(pa.table({"sequence": latin}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet is not a readable parquet file: 'utf-8' codec") as caught:
+        check(tmp_path / "a.parquet")
+    assert type(caught.value) is ValueError

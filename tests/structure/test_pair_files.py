@@ -1,5 +1,6 @@
 """Files of secondary structures: texts as the tools write them, round trips, and what is said about broken ones."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -282,3 +283,12 @@ def test_long_fields_are_refused_in_a_short_line(tmp_path, suffix, text, message
     with pytest.raises(ValueError, match=rf"a{suffix}, line \d: {message}") as caught:
         read_structures(path)
     assert len(str(caught.value)) < 300 + len(str(path))
+
+
+def test_a_long_row_of_digits_is_read_at_once(tmp_path):
+    path = tmp_path / "a.dbn"
+    path.write_text(">t\nA\n. " + "9" * 30_000 + "x\n")
+    began = time.process_time()
+    with pytest.raises(ValueError, match="the energy '9+' is not a number"):
+        read_structures(path)
+    assert time.process_time() - began < 2

@@ -671,3 +671,14 @@ def test_names_of_atoms_that_are_no_text(tmp_path: Path, suffix: str, letter: by
         trace = read_trace(path)
     assert len(trace.coordinates) == len(SEQUENCE)
     assert np.isnan(trace.coordinates).any()
+
+
+def test_infinite_coordinates(tmp_path: Path) -> None:
+    path = tmp_path / "a.cif"
+    write_trace(path, some_samples()[:1], SEQUENCE)
+    lines = path.read_text().split("\n")
+    first = next(index for index, line in enumerate(lines) if line.startswith("ATOM"))
+    lines[first] = " ".join("inf" if word.count(".") == 1 and len(word) > 4 else word for word in lines[first].split())
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"a\.cif, chain 'A', residue .*: a coordinate is infinite"):
+        read_trace(path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .dotbracket import Pair, normalise_pairs, write_dotbracket
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 # mfold: dG = -1.2 [initially -1.5]; UNAFold: dG = -1.2  dH = -20; efn2 of RNAstructure: ENERGY = -1.2 +/- 0.3
 _AFTER_ENERGY = r"(?:\s*(?:±|\+/-)\s*[\d.]+)?(?:\s*kcal/mol)?(?:\s*\[initially[^]]*\])?(?:\s*dH\s*=\s*[-+.\d]+)?"
 _ENERGY = re.compile(rf"(?:ENERGY|dG)\s*=\s*(\S+){_AFTER_ENERGY}\s*(.*)", re.IGNORECASE)

@@ -139,7 +139,7 @@ def _complete_columns(block: gemmi.cif.Block) -> bool:
     for column in missing:
         atoms.add_columns([f"_atom_site.{column}"], _ATOM_COLUMNS[column])
     chains, names = (block.find_loop(f"_atom_site.{column}_asym_id") for column in ("label", "auth"))
-    if "label_asym_id" in missing and names:
+    if "label_asym_id" in missing and len(names) == len(chains):
         for index, name in enumerate(names):
             chains[index] = name
     return bool(missing)
