@@ -289,6 +289,6 @@ def test_a_long_row_of_digits_is_read_at_once(tmp_path):
     path = tmp_path / "a.dbn"
     path.write_text(">t\nA\n. " + "9" * 30_000 + "x\n")
     began = time.process_time()
-    with pytest.raises(ValueError, match="the energy '9+' is not a number"):
+    with pytest.raises(ValueError, match=r"the energy '9+' is not a number"):
         read_structures(path)
     assert time.process_time() - began < 2
