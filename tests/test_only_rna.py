@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
 import tiny_models
 from datasets import Dataset, DatasetDict
@@ -103,6 +104,12 @@ def test_a_structured_array_is_a_table():
     assert check(structured(TABLE)) == (USABLE, ["row 2 (id 'gap'): empty sequence"])
 
 
+def test_an_id_that_cannot_be_written():
+    usable, problems = check([("a", "GACU"), ("\ud800", "GACU")])
+    assert usable == [("a", "GACU")]
+    assert "id holds half a character (a surrogate), which cannot be written" in problems[0]
+
+
 @pytest.mark.parametrize("name", ["RNA", "seq", "NA", "CAT"])
 @pytest.mark.parametrize("kind", [kind for kind in TABLES if kind not in ("named tuples", "pandas, text of Arrow")])
 def test_names_of_columns_are_no_sequences(kind, name):
@@ -115,6 +122,8 @@ def test_names_of_columns_are_no_sequences(kind, name):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
+        ({"sequence": [np.zeros((2, 2))]}, r"column 'sequence' must hold text; row 1 is array\(\[\[0., 0.\], \[0., 0."),
+        ({"sequence": np.array("GACU"), "id": ["a"]}, "inputs must be a path, a sequence, a table"),
         (pd.DataFrame({"sequence": [12, 7]}), "column 'sequence' must hold text; row 1 is 12"),
         (pd.DataFrame(), "its columns are none at all"),
         (pd.DataFrame([["x", "GGCAUUCG"]]), "its columns are '0', '1'"),
@@ -375,3 +384,11 @@ def test_no_library_of_frames_is_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.setitem(sys.modules, "polars", None)
     assert check({"sequence": ["GGCA"]}) == ([("seq1", "GGCA")], [])
+
+
+def test_parquet_with_texts_in_another_encoding(tmp_path):
+    latin = pa.array([b"GACU", b"GA\xb1"]).cast(pa.binary()).view(pa.string())
+    pyarrow.parquet.write_table(pa.table({"sequence": latin}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet is not a readable parquet file: 'utf-8' codec") as caught:
+        check(tmp_path / "a.parquet")
+    assert type(caught.value) is ValueError

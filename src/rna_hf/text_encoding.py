@@ -81,6 +81,15 @@ def decode_description(line: bytes) -> str:
     return line.decode("cp1252", "replace")
 
 
+def is_whole_text(text: str) -> bool:
+    """Tell whether a text can be written: JSON and Python let halves of characters (surrogates) stand alone."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def explain_broken(name: str, encoding: str, error: UnicodeDecodeError, line: int | None = None) -> str:
     """Say in a line that a text cannot be decoded.
 

@@ -79,6 +79,15 @@ def test_without_labels(write_json, read_both):
         ({"sequence": "GGAAAUC"}, "7 nucleotides where 8 are needed"),
         ({"sequence": "GGAAAUC!"}, "unknown letter '!' at position 8"),
         ({"seq_scored": 9}, "seq_scored is 9"),
+        ({"seq_scored": [3]}, r"line 2 \(id 'id_2a7a4496f'\): seq_scored is '\[3\]'; a whole number is needed"),
+        ({"seq_length": float("inf")}, "seq_length is 'inf'; a whole number is needed"),
+        ({"id": "\ud800"}, r"id is '.ud800'; a text is needed"),
+        ({"sequence": 7}, "sequence is '7'; a text is needed"),
+        ({"structure": ["("] * 8}, "structure is .* a text is needed"),
+        ({"deg_50C": 0.5}, "deg_50C is '0.5'; a list of numbers is needed"),
+        ({"deg_50C": [1, 2, {}]}, "deg_50C holds '{}', which is no finite number"),
+        ({"deg_50C": [1, 2, float("inf")]}, "deg_50C holds 'inf', which is no finite number"),
+        ({"signal_to_noise": "high"}, "signal_to_noise holds 'high', which is no finite number"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(write_json, refuses, changes, match):
@@ -90,5 +99,9 @@ def test_lines_that_are_no_records(write_json, tmp_path, refuses):
     path = tmp_path / "broken.json"
     path.write_text(json.dumps(TRAIN_FIELDS) + "\n" + json.dumps(TRAIN_FIELDS)[:50] + "\n")
     refuses("broken.json, line 2: not a JSON object", read_openvaccine, path)
+    path.write_text('{"seq_length": ' + "9" * 5000 + "}\n")
+    refuses("line 1: not a JSON object .*Exceeds the limit", read_openvaccine, path)
+    path.write_text("[" * 100_000 + "\n")
+    refuses("line 1: not a JSON object", read_openvaccine, path)
     path.write_text("[1, 2]\n")
-    refuses(r"line 1: a JSON object is needed, not \[1, 2\]", read_openvaccine, path)
+    refuses(r"line 1: a JSON object is needed, not '\[1, 2\]'", read_openvaccine, path)

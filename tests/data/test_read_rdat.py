@@ -179,6 +179,7 @@ def test_gzip(tmp_path, write_rdat, read_both):
         (CONSTRUCT, "OFFSET\t-2", "OFFSET\t9", "position A1 of SEQPOS lies outside the 8 nucleotides"),
         (CONSTRUCT, "OFFSET\t-2", "OFFSET\tnone", "OFFSET is 'none'"),
         (CONSTRUCT, "\tU4", "\tU", "SEQPOS holds 'U'"),
+        pytest.param(CONSTRUCT, "\tU4", "\tU" + "4" * 5000, "SEQPOS holds 'U4{39}'", id="digits"),
         (CONSTRUCT, "\tU4", "\tA1", "position A1 is in SEQPOS twice"),
         (CONSTRUCT, "   1.5", "inf", r"RDAT 0.33.*line 15 .*a value is 'inf', which is infinite; write nan"),
         (CONSTRUCT, "\t   1.5", "", r"line 15 \(REACTIVITY:1\): 3 values where 4 are needed"),

@@ -166,6 +166,10 @@ def test_records_suit_the_collator(write_train, repository_root):
         (",7.5,1,,1.5,,", ",7.5,1,,high,,", "line 3: a reactivity or its error is .high., not a number"),
         ("a1,GACUA,DMS_MaP,15k", "a1,GACUU,DMS_MaP,15k", "line 5: the sequence differs"),
         ("b2,GAC,", "b2,GACUAGACUAG,", "line 3: the sequence has 11 nucleotides"),
+        ("0.5,0.25", "0.5,inf", "line 2: a reactivity or its error is 'inf', which is infinite"),
+        ("0.5,0.25", "0.5,1e39", "line 2: a reactivity or its error is '1e39', which is infinite in float32"),
+        ("2343", "inf", "line 2: reads is 'inf', which is infinite"),
+        ("2343", "1e30", "line 2: reads is '1e30'; a count of 0 or more is needed"),
         ("c3,GACUAG,2A3_MaP,15k_2A3,101,3.0,1,,4.0,,,,,,0.1,,,,", "c3,GAC", "line 7: only 2 fields"),
     ],
 )
@@ -222,6 +226,7 @@ def test_test_sequences(tmp_path, read_both, refuses):
     for row, match in (
         ("0,3,x1,GAC,0", "line 2: 4 ids .* where 3 are needed"),
         ("0,a,x1,GAC,0", "must be whole numbers"),
+        (f"{10**19},{10**19 + 2},x1,GAC,0", "id_min 10000000000000000000 or id_max .* is too large"),
         ("0,2,x1,GA-,0", "remove the gaps"),
         ("0,2,x1", "3 fields where 5 are needed"),
     ):

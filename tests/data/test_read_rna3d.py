@@ -100,6 +100,7 @@ def test_other_letters(write_files, read_both, refuses):
         ("11.0,", "", "line 5: 5 fields where 6 are needed"),
         ("y_1", "y_2", "line 1: no column y_1"),
         ("9XYZ_B_1", "R1107_3", "line 7: the rows of 'R1107' began at line 2; put them together"),
+        ("10.0", "inf", "line 4: a coordinate is 'inf', which is infinite"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(write_files, refuses, old, new, match):

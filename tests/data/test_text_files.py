@@ -1,6 +1,8 @@
 """Texts as spreadsheets, editors and old archives write them: encodings, delimiters and decimal commas."""
 
 import gzip
+import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from rna_hf.data.text_files import read_header, read_rows
 UNICODE = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
 TABLE = 'id,sequence,Cytosol,Nuclear\na,ACGU,1,3\n"b ö",GGCC,0.5,0.5\n'
 COMPARTMENTS = ("Cytosol", "Nuclear")
+ASKED = {"compartments": COMPARTMENTS}
 
 
 def records(path):
@@ -189,3 +192,52 @@ def test_files_of_other_kinds_are_named_with_the_way_to_convert_them(tmp_path, n
 def test_what_is_read_is_not_taken_for_another_kind(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     assert [sequence for _, sequence in records(tmp_path / name)] == ["ACGU"]
+
+
+def test_names_of_columns_with_line_breaks_are_shown_in_one_line(tmp_path, refuses):
+    path = tmp_path / "a.csv"
+    path.write_text('"id\rGACU",sequence\na,GACU\n', newline="")
+    refuses("line 1: no column Cytosol, Nuclear; the columns are id GACU, sequence", read_localisation, path, **ASKED)
+
+
+@pytest.mark.parametrize("cut", [8, 9, 12])
+def test_a_cut_gzip_that_is_no_text_is_broken(tmp_path, cut):
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"id,sequence\na,GA\xff", mtime=0)[:-cut])
+    with pytest.raises(ValueError, match=r"a\.csv\.gz is a broken gzip: Compressed file ended"):
+        records(path)
+
+
+def zipped(method=zipfile.ZIP_STORED):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.writestr("a.csv", TABLE)
+    return bytearray(stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "reason"),
+    [
+        (6, 99, "zip file version 9.9"),  # that is needed to unpack it
+        (8, 1, ".*is encrypted, password required"),
+        (8, 32, "compressed patched data"),
+        (45, 255, ".*"),  # where the file lies
+    ],
+)
+def test_a_damaged_directory_of_a_zip(tmp_path, offset, value, reason):
+    data = zipped()
+    directory = data.index(b"PK\x01\x02")
+    data[directory + offset] = value
+    data[data.index(b"PK\x03\x04") + offset - 2] = value if offset == 8 else data[offset - 2]
+    path = tmp_path / "a.csv"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"a.csv is a broken zip archive: {reason}") as caught:
+        records(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zip_packed_in_another_way(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(zipped(zipfile.ZIP_BZIP2))
+    with pytest.raises(ValueError, match=r"a\.csv is packed by method 12 of zip; unpack it first"):
+        records(path)

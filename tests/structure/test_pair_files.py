@@ -1,5 +1,6 @@
 """Files of secondary structures: texts as the tools write them, round trips, and what is said about broken ones."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -262,3 +263,32 @@ def test_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.ct").write_text(CT + "1 A\n")
     with pytest.raises(ValueError, match=r"broken\.ct, line 11: the header announces 1 nucleotides"):
         read_structures(tmp_path / "broken.ct")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "message"),
+    [
+        (".ct", "1 t\n1 A 0 0 {digits} 1\n", "the partner of nucleotide 1 is '9+'"),
+        (".ct", "1 t\n{digits} A 0 0 0 1\n", "nucleotide 1 is expected, got '9+'"),
+        (".ct", "{digits} t\n1 A 0 0 0 1\n", "a header such as '76 title' is expected"),
+        (".bpseq", "1 A {digits}\n", "the partner of nucleotide 1 is '9+'"),
+        (".bpseq", "1 A 0\n2 {letters} 0\n", "nucleotide 2 is 'A+'"),
+        (".bpseq", "1 A 0 {letters}\n", "'<number> <letter> <partner>' is expected"),
+        (".dbn", ">t\nA\n. {letters}\n", "the energy 'A+' is not a number"),
+    ],
+)
+def test_long_fields_are_refused_in_a_short_line(tmp_path, suffix, text, message):
+    path = tmp_path / f"a{suffix}"
+    path.write_text(text.format(digits="9" * 5000, letters="A" * 5000))
+    with pytest.raises(ValueError, match=rf"a{suffix}, line \d: {message}") as caught:
+        read_structures(path)
+    assert len(str(caught.value)) < 300 + len(str(path))
+
+
+def test_a_long_row_of_digits_is_read_at_once(tmp_path):
+    path = tmp_path / "a.dbn"
+    path.write_text(">t\nA\n. " + "9" * 30_000 + "x\n")
+    began = time.process_time()
+    with pytest.raises(ValueError, match=r"the energy '9+' is not a number"):
+        read_structures(path)
+    assert time.process_time() - began < 2

@@ -655,3 +655,30 @@ def test_written_mmcif_says_what_it_is(tmp_path: Path) -> None:
     structure.setup_entities()
     assert structure.entities[0].polymer_type == gemmi.PolymerType.Rna
     assert structure[0][0].get_polymer().check_polymer_type() == gemmi.PolymerType.Rna
+
+
+@pytest.mark.parametrize("suffix", [".pdb", ".cif"])
+@pytest.mark.parametrize("letter", [b"\xa7", "§".encode()])
+def test_names_of_atoms_that_are_no_text(tmp_path: Path, suffix: str, letter: bytes) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_trace(path, some_samples()[0], SEQUENCE)
+    lines = path.read_bytes().split(b"\n")
+    first = next(index for index, line in enumerate(lines) if line.startswith(b"ATOM"))
+    lines[first] = lines[first].replace(b"C1'", b"C1"[: 3 - len(letter)] + letter)
+    path.write_bytes(b"\n".join(lines))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trace = read_trace(path)
+    assert len(trace.coordinates) == len(SEQUENCE)
+    assert np.isnan(trace.coordinates).any()
+
+
+def test_infinite_coordinates(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdb"
+    write_trace(path, some_samples()[:1], SEQUENCE)
+    lines = path.read_text().split("\n")
+    first = next(index for index, line in enumerate(lines) if line.startswith("ATOM"))
+    lines[first] = lines[first][:30] + "     inf" + lines[first][38:]
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"a\.pdb, chain 'A', residue .*: a coordinate is infinite"):
+        read_trace(path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..text_encoding import is_whole_text
 from ..tokenization.alphabets import AMBIGUITY_CODES, ON_UNKNOWN
 from .records import SequenceInput, SequenceRecord
 from .tables import MISSING
@@ -258,6 +259,8 @@ class SequenceChecker:
     def _find_problem(self, record: SequenceRecord) -> str | None:
         if not record.id:
             return "empty id"
+        if not is_whole_text(record.id):
+            return "its id holds half a character (a surrogate), which cannot be written; correct it"
         return self._explain_no_rna(record.sequence) or self._explain_length(len(record.sequence))
 
     def _explain_no_rna(self, sequence: str) -> str | None:

@@ -215,7 +215,7 @@ class SequenceFile(SequenceInput):
                 stream = stack.enter_context(open(self.path, "rb"))
                 # Reads through a small buffer and page by page: one row group may hold the whole file.
                 file = stack.enter_context(pq.ParquetFile(stream, buffer_size=1 << 16, pre_buffer=False))
-            except (pa.ArrowInvalid, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise ValueError(f"{self.name} is not a readable parquet file: {_one_line(error)}") from error
             names = file.schema_arrow.names
             sequence_column, id_column = find_sequence_columns(names, self.name)
@@ -239,7 +239,7 @@ class SequenceFile(SequenceInput):
                             identifier = "" if ids[index] is None else str(ids[index]).strip()
                         values = {name: plain_value(value) for name, value in others[index].items()}
                         yield SequenceRecord(identifier, as_sequence(sequence), f"row {number}", values)
-            except (pa.ArrowInvalid, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise ValueError(f"{self.name} is not a readable parquet file: {_one_line(error)}") from error
 
 

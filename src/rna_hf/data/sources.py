@@ -86,7 +86,7 @@ class SequenceTable(SequenceInput):
             if sequence is not None and not isinstance(sequence, str):
                 raise ValueError(
                     f"{self.name}: column {names[self._sequence_column]!r} must hold text; row {number} is "
-                    f"{sequence!r:.80}"
+                    f"{' '.join(repr(sequence).split())[:80]}"
                 )
             identifier: Any = f"seq{number}"
             if ids is not None:

@@ -63,7 +63,9 @@ def find_tables(value: Any) -> list[str]:
 
 
 def _is_column(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    # An array of no dimensions calls itself iterable.
+    is_single = isinstance(value, (str, bytes, Mapping)) or getattr(value, "ndim", 1) == 0
+    return isinstance(value, Iterable) and not is_single
 
 
 def _pandas_columns(frame: Any) -> Columns:

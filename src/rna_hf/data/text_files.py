@@ -25,8 +25,12 @@ from ..text_encoding import decode_description, explain_broken, find_encoding
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
+_BROKEN_ARCHIVE = (gzip.BadGzipFile, EOFError, zlib.error, zipfile.BadZipFile)
 # A field of a CSV may hold a whole genome; the module's own limit is 131,072 characters.
 _CSV_FIELD_LIMIT = 2**31 - 1
+LARGEST_VALUE = 3.4028234e38
+"""Of float32, in which values are kept."""
+
 _DELIMITERS = ",;\t"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)  # what Excel takes as a hint, and writes
 _DECIMAL_COMMA = re.compile(r"[-+]?[\d.]*,[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
@@ -114,11 +118,14 @@ def open_binary(path: Path, name: str = "", is_seekable: bool = False) -> Iterat
     try:
         with _unpacked(path, name, is_seekable) as file:
             yield file
-    except (gzip.BadGzipFile, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        kind = "gzip" if is_gzip(path) else "zip archive"
-        raise ValueError(f"{name} is a broken {kind}: {error}; pack or download it again") from error
+    except _BROKEN_ARCHIVE as error:
+        raise _archive_error(path, name, error) from error
     except UnicodeDecodeError as error:
-        raise ValueError(explain_broken(name, "utf-8", error, _find_undecodable_line(path, name))) from error
+        try:
+            line = _find_undecodable_line(path, name)
+        except _BROKEN_ARCHIVE as cause:  # the reason why it is no text
+            raise _archive_error(path, name, cause) from cause
+        raise ValueError(explain_broken(name, "utf-8", error, line)) from error
     except csv.Error as error:
         raise ValueError(f"{name} is not a readable table: {error}; correct the line or save it again") from error
 
@@ -167,7 +174,7 @@ def _unpacked(path: Path, name: str, is_seekable: bool = False) -> Iterator[IO[b
         if start.startswith(_GZIP):
             unpacked = stack.enter_context(gzip.open(file, "rb"))
         elif start.startswith(_ZIP):
-            unpacked = stack.enter_context(_open_only_member(name, stack.enter_context(zipfile.ZipFile(file))))
+            unpacked = _open_only_member(file, name, stack)
         encoding = find_encoding(unpacked.peek(64)[:64], name)
         is_unicode = encoding.startswith("utf-8")
         if not is_unicode or (is_seekable and unpacked is not file):
@@ -192,11 +199,24 @@ def _transcode(file: IO[bytes], spool: IO[bytes], encoding: str, name: str) -> N
         raise ValueError(explain_broken(name, encoding, error)) from error
 
 
-def _open_only_member(name: str, archive: zipfile.ZipFile) -> IO[bytes]:
-    members = [member for member in archive.namelist() if not member.endswith("/")]
+def _archive_error(path: Path, name: str, error: Exception) -> ValueError:
+    kind = "gzip" if is_gzip(path) else "zip archive"
+    return ValueError(f"{name} is a broken {kind}: {' '.join(str(error).split())}; pack or download it again")
+
+
+def _open_only_member(file: IO[bytes], name: str, stack: contextlib.ExitStack) -> IO[bytes]:
+    """Open the file in a zip archive; both are closed with the stack."""
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(file))
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if len(members) == 1 and members[0].compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            return stack.enter_context(archive.open(members[0]))
+    # What a damaged directory has for places, names, versions and flags.
+    except (OSError, ValueError, RuntimeError) as error:
+        raise zipfile.BadZipFile(str(error)) from error
     if len(members) != 1:
         raise ValueError(f"{name} is an archive of {len(members)} files; unpack it and name the file to read")
-    return archive.open(members[0])
+    raise ValueError(f"{name} is packed by method {members[0].compress_type} of zip; unpack it first")
 
 
 def _find_undecodable_line(path: Path, name: str) -> int:
@@ -300,7 +320,7 @@ def find_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> lis
     """
     missing = [name for name in wanted if name not in names]
     if missing:
-        shown = ", ".join(name[:40] for name in names[:12]) + (", ..." if len(names) > 12 else "")
+        shown = ", ".join(" ".join(name.split())[:40] for name in names[:12]) + (", ..." if len(names) > 12 else "")
         line = getattr(names, "num_lines", 1)
         raise ValueError(
             f"{path}, line {line}: no column {', '.join(missing)}; the columns are {shown}. Is this the right file?"
@@ -384,8 +404,9 @@ def parse_number(field: str, where: str, name: str) -> float:
 def parse_finite(field: str, where: str, name: str) -> float:
     """Return what `parse_number` does, infinity refused: training that meets it is lost."""
     value = parse_number(field, where, name)
-    if math.isinf(value):
-        raise ValueError(f"{where}: {name} is {field.strip()[:40]!r}, which is infinite; write nan for a missing value")
+    if abs(value) > LARGEST_VALUE:
+        kind = "infinite" if math.isinf(value) else "infinite in float32"
+        raise ValueError(f"{where}: {name} is {field.strip()[:40]!r}, which is {kind}; write nan for a missing value")
     return value
 
 

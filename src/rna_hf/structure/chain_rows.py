@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterable
@@ -270,6 +271,11 @@ class ChainFile:
         residue = site.residue
         letter = self._letter(residue.name, chain, str(residue.seqid), canonical)
         position = site.atom.pos.tolist() if site.atom else None
+        if position and any(map(math.isinf, position)):
+            raise ValueError(
+                f"{self.name}, chain {chain!r}, residue {residue}: a coordinate is infinite; correct it, or leave the "
+                "atom out"
+            )
         if position and min(position) >= _UNKNOWN_POSITION:
             position = None
         number = residue.seqid.num

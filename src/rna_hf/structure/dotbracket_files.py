@@ -44,7 +44,7 @@ _OTHER_PROGRAMS = (
     ),
     (re.compile(r"(?:Seq(?:uence)?|RNA)\s*[:=].*", re.I), "write the letters alone, without the word before them"),
     (re.compile(r"%.*"), "of NUPACK's files give a sequence and the structure below it, without the lines with %"),
-    (re.compile(r"\S+\s+[A-Za-z]+\s+[.(]+[.()\[\]]*(?:\s.*)?"), "write title, sequence and structure in a line each"),
+    (re.compile(r"\S+\s+[A-Za-z]+\s+[.(][.()\[\]]*(?:\s.*)?"), "write title, sequence and structure in a line each"),
     (re.compile(r".*\s.*"), "remove what a program says above the sequence"),
 )
 # After a structure: (-1.20), { -1.20 d=0.66}, [ -1.20], -1.20 0.84, (-1.2 = -1.0 + -0.2), (g=4,th=0.2,e=-1.2)

@@ -105,9 +105,11 @@ def parse_ct(text: str, name: str = "CT text") -> list[SecondaryStructure]:
         length = to_int(fields[0])
         if _CT_ENTRY.fullmatch(line) or not length:
             remedy = "check the length above" if records else "write it above, with the number of nucleotides"
-            raise line_error(name, number, f"a header such as '76 title' is expected, got {line!r}; {remedy}")
+            raise line_error(name, number, f"a header such as '76 title' is expected, got {line[:80]!r}; {remedy}")
         if _BPSEQ_ENTRY.fullmatch(line) and length == 1:
-            problem = f"a header such as '76 title' is expected, got {line!r}; if this is BPSEQ, name the file .bpseq"
+            problem = (
+                f"a header such as '76 title' is expected, got {line[:80]!r}; if this is BPSEQ, name the file .bpseq"
+            )
             raise line_error(name, number, problem)
         title, energy = split_title(fields[1] if len(fields) > 1 else "", name, number, is_header=True)
         entries: list[_Entry] = []
@@ -119,7 +121,7 @@ def parse_ct(text: str, name: str = "CT text") -> list[SecondaryStructure]:
                 raise line_error(name, number, missing)
             columns = entry.split()
             if len(columns) < 5:
-                problem = f"nucleotide {expected} of {length} needs 5 columns, got {entry!r}"
+                problem = f"nucleotide {expected} of {length} needs 5 columns, got {entry[:80]!r}"
                 raise line_error(name, entry_number, problem)
             entries.append(_parse_entry(columns[0], columns[1], columns[4], expected, name, entry_number))
             links.append((entry_number, columns[2], columns[3]))
@@ -175,7 +177,7 @@ def parse_bpseq(text: str, name: str = "BPSEQ text") -> list[SecondaryStructure]
                 _, energy = split_title(line.lstrip("#"), name, number)
             title = title or find_name(line)
         elif len(columns) != 3:
-            problem = f"'<number> <letter> <partner>' is expected, got {line!r}"
+            problem = f"'<number> <letter> <partner>' is expected, got {line[:80]!r}"
             if _CT_ENTRY.fullmatch(line):
                 problem += "; if this is a connectivity table, name the file .ct"
             elif _FIELD.fullmatch(line):
@@ -264,14 +266,18 @@ def _partners(structure: SecondaryStructure) -> list[int]:
 def _parse_entry(position: str, letter: str, partner: str, expected: int, name: str, number: int) -> _Entry:
     """Check the columns of one nucleotide."""
     if to_int(position) != expected:
-        problem = f"nucleotide {expected} is expected, got {position!r}; nucleotides are numbered from 1 without gaps"
+        problem = (
+            f"nucleotide {expected} is expected, got {position[:40]!r}; nucleotides are numbered from 1 without gaps"
+        )
         raise line_error(name, number, problem)
     if len(letter) != 1 or not is_letters(letter):
-        raise line_error(name, number, f"nucleotide {expected} is {letter!r}; write one letter, N for an unknown one")
+        raise line_error(
+            name, number, f"nucleotide {expected} is {letter[:40]!r}; write one letter, N for an unknown one"
+        )
     index = to_int(partner)
     if index is None:
         raise line_error(
-            name, number, f"the partner of nucleotide {expected} is {partner!r}; write its number, 0 for none"
+            name, number, f"the partner of nucleotide {expected} is {partner[:40]!r}; write its number, 0 for none"
         )
     return letter, index, number
 

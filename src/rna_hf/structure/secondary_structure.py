@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .dotbracket import Pair, normalise_pairs, write_dotbracket
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 # mfold: dG = -1.2 [initially -1.5]; UNAFold: dG = -1.2  dH = -20; efn2 of RNAstructure: ENERGY = -1.2 +/- 0.3
 _AFTER_ENERGY = r"(?:\s*(?:±|\+/-)\s*[\d.]+)?(?:\s*kcal/mol)?(?:\s*\[initially[^]]*\])?(?:\s*dH\s*=\s*[-+.\d]+)?"
 _ENERGY = re.compile(rf"(?:ENERGY|dG)\s*=\s*(\S+){_AFTER_ENERGY}\s*(.*)", re.IGNORECASE)
@@ -18,6 +18,7 @@ _SUFFIX = re.compile(r"\.(?:bpseq|ct|nopct)$", re.IGNORECASE)
 _LINKER = re.compile(r"(?<=[^I])III(?=[^I])")
 # What stands between strands: of ViennaRNA and DSSR, of NUPACK, of RNAstructure.
 STRAND_BREAKS = "&+"
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,15 @@ class SecondaryStructure:
 
     def __post_init__(self) -> None:
         if self.id.splitlines() != [self.id.strip()]:
-            raise ValueError(f"the id {self.id!r} is empty, not one line or has blanks at an end; give a line of text")
+            raise ValueError(
+                f"the id {self.id[:80]!r} is empty, not one line or has blanks at an end; give a line of text"
+            )
         if not self.sequence:
-            raise ValueError(f"{self.id!r} has an empty sequence; leave this RNA out")
+            raise ValueError(f"{self.id[:80]!r} has an empty sequence; leave this RNA out")
         if not is_letters(self.sequence):
             wrong = next(letter for letter in self.sequence if not is_letters(letter))
             raise ValueError(
-                f"the sequence of {self.id!r} has {wrong!r} at position {self.sequence.index(wrong) + 1}; "
+                f"the sequence of {self.id[:80]!r} has {wrong!r} at position {self.sequence.index(wrong) + 1}; "
                 "only letters are allowed: remove gaps, and split complexes into single RNAs"
             )
         object.__setattr__(self, "pairs", tuple(normalise_pairs(self.pairs, len(self.sequence))))
@@ -86,8 +89,8 @@ def is_letters(text: str) -> bool:
 
 
 def to_int(text: str) -> int | None:
-    """Return the whole number that a text is, or None."""
-    return int(text) if text.isascii() and text.isdigit() else None
+    """Return the whole number that a text is, or None; one of more digits than a place in an RNA can have is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
 
 
 def to_energy(text: str, name: str, number: int) -> float:
@@ -96,7 +99,7 @@ def to_energy(text: str, name: str, number: int) -> float:
         return float(text)
     except ValueError:
         raise line_error(
-            name, number, f"the energy {text!r} is not a number of kcal/mol; correct or remove it"
+            name, number, f"the energy {text[:80]!r} is not a number of kcal/mol; correct or remove it"
         ) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
 _OTHER_FORMATS = {b"PK\x03\x04": "a zip archive", b"\x28\xb5\x2f\xfd": "packed by zstd"}
+# A column of the PDB format is a byte.
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 # The columns of atoms that gemmi needs, and what stands for those that a file leaves out.
 _ATOM_COLUMNS = {"id": "0", "type_symbol": "?", "label_alt_id": ".", "label_asym_id": "."}
 
@@ -76,7 +79,7 @@ def read_content(path: Path) -> StructureContent:
         if not any(len(chain) for model in structure for chain in model):
             raise ValueError("it holds no atoms; `rna_hf.data.readers.read_rna3d` reads Kaggle's tables of coordinates")
     except (ValueError, RuntimeError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        reason = " ".join(str(error).split())  # gemmi quotes the line
+        reason = " ".join(str(error).split())[:300]  # gemmi quotes the line
         raise ValueError(f"{path.name} cannot be read as a PDB or mmCIF file: {reason}") from error
     block = document[0] if len(document) else gemmi.cif.Block("empty")
     is_pdb = structure.input_format == gemmi.CoorFormat.Pdb
@@ -102,6 +105,10 @@ def _decode(data: bytes) -> bytes:
         data = data.decode(encoding).encode()
     elif b"\0" in data or data[:1] > b"\x7f":
         raise ValueError("it is binary, such as BinaryCIF or MMTF; give it as mmCIF")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        data = _NOT_ASCII.sub(b"?", data)  # gemmi's names are strings: those of an author in Latin-1 don't count
     if b"\n" not in data:
         data = data.replace(b"\r", b"\n")  # old Macintosh
     return data + b"\n"
@@ -114,7 +121,7 @@ def _read_structure(content: bytes, document: gemmi.cif.Document) -> gemmi.Struc
     if structure.input_format == gemmi.CoorFormat.Pdb:
         lines = content.splitlines(keepends=True)
         _check_coordinates(lines)
-        repaired = _repair_columns([_shift_back(line) for line in lines])
+        repaired = _repair_columns([_shift_back(_NOT_ASCII.sub(b"?", line)) for line in lines])
         if repaired != lines:
             structure = gemmi.read_structure_string(b"".join(repaired), format=gemmi.CoorFormat.Pdb)
     elif len(structure) == 0 and len(document) and _complete_columns(document[0]):
@@ -132,7 +139,7 @@ def _complete_columns(block: gemmi.cif.Block) -> bool:
     for column in missing:
         atoms.add_columns([f"_atom_site.{column}"], _ATOM_COLUMNS[column])
     chains, names = (block.find_loop(f"_atom_site.{column}_asym_id") for column in ("label", "auth"))
-    if "label_asym_id" in missing and names:
+    if "label_asym_id" in missing and len(names) == len(chains):
         for index, name in enumerate(names):
             chains[index] = name
     return bool(missing)

@@ -16,7 +16,7 @@ from ..text_files import (
     check_file,
     find_columns,
     open_binary,
-    parse_number,
+    parse_finite,
     read_csv_rows,
     read_header,
     split_line,
@@ -135,8 +135,10 @@ def _read_records(
         for where, record in _read_sequences(sequences, on_unknown):
             target = targets.get(record["id"])
             if target is None:
-                raise ValueError(f"{where}: {labels} has no rows of {record['id']!r}; drop it here or add it there")
-            where = f"{labels}, target {record['id']!r}"
+                raise ValueError(
+                    f"{where}: {labels} has no rows of {record['id'][:60]!r}; drop it here or add it there"
+                )
+            where = f"{labels}, target {record['id'][:60]!r}"
             check_count(where, "rows", target.num_rows, len(record["sequence"]), "one for each nucleotide")
             file.seek(target.offset)
             rows = [split_line(file.readline(), delimiter=columns.delimiter) for _ in range(target.num_rows)]
@@ -163,7 +165,9 @@ def _count_row(targets: dict[str, _Target], identifier: str, offset: int, line: 
     elif line == target.line + target.num_rows:
         targets[name] = target._replace(num_rows=target.num_rows + 1)
     else:
-        raise ValueError(f"{path}, line {line}: the rows of {name!r} began at line {target.line}; put them together")
+        raise ValueError(
+            f"{path}, line {line}: the rows of {name[:60]!r} began at line {target.line}; put them together"
+        )
 
 
 def _parse_rows(
@@ -176,11 +180,13 @@ def _parse_rows(
         check_fields(where, row, columns.num_columns)
         _, resname, resid = (row[place] for place in columns.names)
         if resid != str(index + 1):
-            raise ValueError(f"{where}: resid is {resid!r} where {index + 1} (1-based) is due; sort the target's rows")
+            raise ValueError(
+                f"{where}: resid is {resid[:40]!r} where {index + 1} (1-based) is due; sort the target's rows"
+            )
         expected = sequence[index].upper().replace("T", "U")
         if {resname, expected} <= _NUCLEOTIDES and resname != expected:
-            raise ValueError(f"{where}: resname is {resname!r}, but the sequence has {sequence[index]!r} there")
-        coordinates[index] = [parse_number(row[place], where, "a coordinate") for place in columns.coordinates]
+            raise ValueError(f"{where}: resname is {resname[:40]!r}, but the sequence has {sequence[index]!r} there")
+        coordinates[index] = [parse_finite(row[place], where, "a coordinate") for place in columns.coordinates]
     coordinates[coordinates < _MISSING_BELOW] = np.nan
     conformations = coordinates.reshape(len(rows), -1, 3).transpose(1, 0, 2).astype(np.float32)
     resolved = np.flatnonzero(~np.isnan(conformations).all(axis=(1, 2)))

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...structure.dotbracket import parse_dotbracket
+from ...text_encoding import is_whole_text
 from ..checks import check_sequence
-from ..text_files import check_count, check_file, open_text
+from ..text_files import LARGEST_VALUE, check_count, check_file, open_text
 from .record_datasets import make_dataset
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ OPENVACCINE_TARGETS = ("reactivity", "deg_Mg_pH10", "deg_pH10", "deg_Mg_50C", "d
 
 _ERRORS = ("reactivity_error", *(name.replace("deg_", "deg_error_") for name in OPENVACCINE_TARGETS[1:]))
 _FIELDS = ("id", "sequence", "structure", "predicted_loop_type", "seq_length", "seq_scored")
+_TEXTS = _FIELDS[:4]
 _LABELLED_FIELDS = ("signal_to_noise", "SN_filter", *OPENVACCINE_TARGETS, *_ERRORS)
 
 
@@ -78,12 +80,12 @@ def read_openvaccine(
 def _parse_line(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and lists in lists
         raise ValueError(
             f"{where}: not a JSON object on a line of its own ({error}); download the file again"
         ) from error
     if not isinstance(record, dict):
-        raise ValueError(f"{where}: a JSON object is needed, not {line.strip()[:40]}")
+        raise ValueError(f"{where}: a JSON object is needed, not {line.strip()[:40]!r}")
     return record
 
 
@@ -102,7 +104,9 @@ def _read_records(path: Path, is_labelled: bool) -> Iterator[dict[str, Any]]:
 
 
 def _check_record(fields: dict[str, Any], is_labelled: bool, where: str) -> dict[str, Any]:
-    length, scored = int(fields["seq_length"]), int(fields["seq_scored"])
+    if wrong := [name for name in _TEXTS if not (isinstance(fields[name], str) and is_whole_text(fields[name]))]:
+        raise ValueError(f"{where}: {wrong[0]} is {str(fields[wrong[0]])[:40]!r}; a text is needed: correct the record")
+    length, scored = (_whole_number(fields[name], name, where) for name in ("seq_length", "seq_scored"))
     check_count(where, "nucleotides", len(check_sequence(fields["sequence"], where)), length, "which is seq_length")
     for name in ("structure", "predicted_loop_type"):
         check_count(where, f"symbols of {name}", len(fields[name]), length, "one for each nucleotide")
@@ -112,20 +116,42 @@ def _check_record(fields: dict[str, Any], is_labelled: bool, where: str) -> dict
         raise ValueError(f"{where}: {error}") from error
     if not 0 <= scored <= length:
         raise ValueError(f"{where}: seq_scored is {scored}; it must lie in 0..{length}")
-    record = {name: fields[name] for name in ("id", "sequence", "structure", "predicted_loop_type")}
+    record = {name: fields[name] for name in _TEXTS}
     record["seq_scored"] = scored
     if is_labelled:
-        record["signal_to_noise"] = float(np.float32(fields["signal_to_noise"]))
+        record["signal_to_noise"] = _values([fields["signal_to_noise"]], "signal_to_noise", where).tolist()[0]
         record["sn_filter"] = fields["SN_filter"] == 1
         record["labels"] = _stack(fields, OPENVACCINE_TARGETS, length, scored, where)
         record["errors"] = _stack(fields, _ERRORS, length, scored, where)
     return record
 
 
+def _whole_number(value: Any, name: str, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value % 1:
+        raise ValueError(f"{where}: {name} is {str(value)[:40]!r}; a whole number is needed: correct the record")
+    return int(value)
+
+
+def _values(values: Any, name: str, where: str) -> np.ndarray:
+    """Return numbers in float32, NaN for null; none of them may be infinite, with which training is lost."""
+    if not isinstance(values, list):
+        raise ValueError(f"{where}: {name} is {str(values)[:40]!r}; a list of numbers is needed: correct the record")
+    for value in values:
+        if value is None:
+            continue
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or abs(value) > LARGEST_VALUE:
+            raise ValueError(
+                f"{where}: {name} holds {str(value)[:40]!r}, which is no finite number; correct the record"
+            )
+    return np.array(values, dtype=np.float32)
+
+
 def _stack(fields: dict[str, Any], names: tuple[str, ...], length: int, scored: int, where: str) -> list[list[float]]:
     """Return named lists as the columns of one array, NaN below their ends."""
     stacked = np.full((length, len(names)), np.nan, dtype=np.float32)
     for channel, name in enumerate(names):
-        check_count(where, f"values of {name}", len(fields[name]), scored, "which is seq_scored")
-        stacked[:scored, channel] = fields[name]
+        values = _values(fields[name], name, where)
+        check_count(where, f"values of {name}", len(values), scored, "which is seq_scored")
+        stacked[:scored, channel] = values
     return stacked.tolist()

@@ -15,6 +15,7 @@ import numpy as np
 from ..checks import check_sequence
 from ..sequence_files import SequenceFile
 from ..text_files import (
+    LARGEST_VALUE,
     Header,
     check_count,
     check_file,
@@ -135,7 +136,7 @@ def to_distribution(values: Sequence[float], where: str, round_labels: bool = Fa
     numbers = np.asarray(values, dtype=np.float64)
     if np.isnan(numbers).any():
         return [float("nan")] * len(numbers)
-    wrong = numbers[(numbers < 0) | np.isinf(numbers)]
+    wrong = numbers[(numbers < 0) | (numbers > LARGEST_VALUE)]
     if len(wrong):
         raise ValueError(
             f"{where}: a compartment has the value {wrong[0]:g}; 0 or more is needed, or NaN for an RNA that was not "

@@ -29,14 +29,14 @@ RDAT_VERSIONS = ("0.24", "0.4")
 """The oldest and the newest version that are read."""
 
 _INDEXED = re.compile(
-    r"(ANNOTATION_DATA|REACTIVITY|REACTIVITY_ERROR|SEQUENCE|DATA_ANNOTATION|DATA|DATA_ERROR|AREA_PEAK):(\d+)"
+    r"(ANNOTATION_DATA|REACTIVITY|REACTIVITY_ERROR|SEQUENCE|DATA_ANNOTATION|DATA|DATA_ERROR|AREA_PEAK):(\d{1,18})"
 )
 _NAMES_BEFORE_0_4 = {"DATA_ANNOTATION": "ANNOTATION_DATA", "DATA": "REACTIVITY", "DATA_ERROR": "REACTIVITY_ERROR"}
 _ENDING = re.compile(r"(\.rdat(\..*)?|\.[^.]*)$", re.IGNORECASE)
 _VERSION = re.compile(r"\d+(\.\d+)?")
-_POSITION = re.compile(r"([A-Za-z]?)(-?\d+)")
-_RANGE = re.compile(r"[A-Za-z]?(-?\d+)[-:][A-Za-z]?(-?\d+)")
-_SUBSTITUTION = re.compile(r"([ACGUT])(-?\d+)([ACGUTX])", re.IGNORECASE)
+_POSITION = re.compile(r"([A-Za-z]?)(-?\d{1,18})")
+_RANGE = re.compile(r"[A-Za-z]?(-?\d{1,18})[-:][A-Za-z]?(-?\d{1,18})")
+_SUBSTITUTION = re.compile(r"([ACGUT])(-?\d{1,18})([ACGUTX])", re.IGNORECASE)
 _LONGEST_RANGE = 1_000_000
 _WILD_TYPE = ("", "WT", "wt")
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..checks import check_sequence
 from ..text_files import (
+    LARGEST_VALUE,
     Header,
     check_count,
     check_fields,
@@ -25,7 +26,6 @@ from ..text_files import (
     find_columns,
     open_binary,
     parse_finite,
-    parse_number,
     read_csv_rows,
     read_header,
     split_line,
@@ -142,7 +142,10 @@ def _read_test_sequences(path: Path) -> Iterator[dict[str, Any]]:
         try:
             id_min, id_max = int(first), int(last)
         except ValueError as error:
-            raise ValueError(f"{where}: id_min {first!r} and id_max {last!r} must be whole numbers") from error
+            shown = f"id_min {first[:40]!r} and id_max {last[:40]!r}"
+            raise ValueError(f"{where}: {shown} must be whole numbers; correct or drop the record") from error
+        if not max(-id_min, id_max) < 2**63:
+            raise ValueError(f"{where}: id_min {first[:40]} or id_max {last[:40]} is too large; correct the record")
         check_count(where, "ids (id_min to id_max)", id_max - id_min + 1, len(sequence), "one for each nucleotide")
         yield {"id": identifier, "sequence": sequence, "id_min": id_min, "id_max": id_max}
 
@@ -274,12 +277,13 @@ def _add_profile(record: dict[str, Any], channel: int, fields: list[str], column
         }
     elif sequence != record["sequence"]:
         raise ValueError(
-            f"{where}: the sequence differs from that of the other experiment of {identifier!r}; correct one of them"
+            f"{where}: the sequence differs from that of the other experiment of {identifier[:60]!r}; "
+            "correct one of them"
         )
     names = ("reads", "signal_to_noise", "SN_filter")
-    reads, signal_to_noise, sn_filter = (parse_number(field, where, name) for field, name in zip(values, names))
-    if not reads >= 0:
-        raise ValueError(f"{where}: reads is {values[0]!r}; a count of 0 or more is needed")
+    reads, signal_to_noise, sn_filter = (parse_finite(field, where, name) for field, name in zip(values, names))
+    if not 0 <= reads < 2**63:
+        raise ValueError(f"{where}: reads is {values[0][:40]!r}; a count of 0 or more is needed")
     record["reads"][channel] = int(reads)
     record["signal_to_noise"][channel] = signal_to_noise
     record["sn_filter"][channel] = sn_filter == 1
@@ -297,7 +301,10 @@ def _add_profile(record: dict[str, Any], channel: int, fields: list[str], column
 def _parse_profile(fields: list[str], where: str) -> np.ndarray:
     """Return a profile's values in float32, NaN where the field is empty."""
     try:
-        return np.array([float(field) if field else np.nan for field in fields], dtype=np.float32)
+        values = np.array([float(field) if field else np.nan for field in fields])
+        if not (np.abs(values) > LARGEST_VALUE).any():
+            return values.astype(np.float32)
     except ValueError:
-        # Slower, but it finds the field.
-        return np.array([parse_finite(field, where, "a reactivity or its error") for field in fields], dtype=np.float32)
+        pass
+    # Slower, but it finds the field.
+    return np.array([parse_finite(field, where, "a reactivity or its error") for field in fields], dtype=np.float32)

@@ -27,6 +27,9 @@ SHAPE_SUFFIXES = (".shape", ".map", ".react")
 SEQUENCE_SUFFIXES = (".fa", ".fasta", ".fna", ".fas", ".seq")
 # RNAstructure takes a value below -500 for none; what programs write is -999.
 _MISSING_BELOW = -500
+# A wrong position would otherwise take the memory for all those before it.
+_LAST_POSITION = 10_000_000
+_MOST_DIGITS = 18
 _MISSING = ("NA", "NAN", "N/A", "NULL", "-")
 
 
@@ -206,11 +209,15 @@ def _read_columns(lines: Iterable[tuple[int, list[str]]], path: Path) -> tuple[l
     is_seen: list[bool] = []
     for number, (word, *words) in lines:
         where = f"{path}, line {number}"
-        position = int(word) if word.isdecimal() and word.isascii() else 0
+        position = int(word[:_MOST_DIGITS]) if word.isdecimal() and word.isascii() else 0
         if not position or len(words) > 3:
             raise ValueError(
                 f"{where}: {' '.join([word, *words])[:40]!r} where a position (from 1) and a reactivity are due, and "
                 "perhaps its error and the nucleotide; correct or drop the line"
+            )
+        if position > _LAST_POSITION:
+            raise ValueError(
+                f"{where}: position {word[:40]} is beyond any RNA ({_LAST_POSITION:,} nucleotides); correct the line"
             )
         grow = position - len(is_seen)
         if grow > 0:
@@ -249,14 +256,14 @@ def _choose_sequence(
     if not identifier and len(known) == 1:
         return next(iter(known.items()))
     if known:
-        shown = ", ".join(list(known)[:5]) + (", ..." if len(known) > 5 else "")
-        raise ValueError(f"{path}: {source} has no sequence of {name!r}, but {shown}; rename one of the two")
+        shown = ", ".join(key[:60] for key in list(known)[:5]) + (", ..." if len(known) > 5 else "")
+        raise ValueError(f"{path}: {source} has no sequence of {name[:60]!r}, but {shown}; rename one of the two")
     if letters and all(letters):
         return name, "".join(letters)
     missing = "some positions have no nucleotide" if any(letters) else "the file has no nucleotides"
     raise ValueError(
-        f"{path}: the sequence of {name!r} is not known, as {missing}; name a FASTA file with it as sequences, or put "
-        f"one beside, such as {path.with_suffix('.fa').name}"
+        f"{path}: the sequence of {name[:60]!r} is not known, as {missing}; name a FASTA file with it as sequences, or "
+        f"put one beside, such as {path.with_suffix('.fa').name}"
     )
 
 

@@ -1,0 +1,1 @@
+"""What the readers do with broken and foreign inputs."""
