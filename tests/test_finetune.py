@@ -20,8 +20,9 @@ from rna_hf.cli.main import run
 from rna_hf.layers import distance_geometry
 from rna_hf.tasks import TASKS, trainings
 from rna_hf.training.arguments import parse_arguments
+from rna_hf.training.examples import Augmented, columns_of_nucleotides, truncated, window
 from rna_hf.training.run_record import RECORD_FILE, make_record, write_record
-from rna_hf.training.training_data import Augmented, choose_profiles, window
+from rna_hf.training.training_data import choose_profiles
 
 HEADS = {
     "reactivity": "Reactivity",
@@ -352,7 +353,7 @@ def test_reactivity_reads_rdat(base, tmp_path):
         ({"lora_rank": 2, "freeze_base": True}, "freeze_base does not go with lora_rank"),
         ({"from_scratch": True, "freeze_base": True}, "freeze_base does not go with from_scratch"),
         ({"max_steps": "many"}, "--max_steps/--max-steps: invalid int value: 'many' (see rna-hf finetune --help)"),
-        ({"maximum_steps": 4}, "'--maximum_steps' is no option (see rna-hf finetune --help)"),
+        ({"maximum_steps": 4}, "'--maximum_steps' is no option; did you mean max_steps? (see rna-hf finetune --help)"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -413,11 +414,21 @@ def first_of(dataset):
 
 def test_reading_backwards_turns_labels_too():
     turned = {"sequence": "UGCA", "labels": [[4.0], [3.0], [2.0], [1.0]], "pairs": [[0, 3], [1, 2]]}
-    assert first_of(Augmented([EXAMPLE], reverse_probability=1.0)) == turned
+    assert first_of(Augmented([EXAMPLE], ("sequence", "labels"), reverse_probability=1.0)) == turned
     assert first_of(Augmented([EXAMPLE])) == EXAMPLE
     example = {"sequence": "ACG", "pairs": [[0, 1]], "labels": 2}
     backwards = first_of(Augmented([example], reverse_probability=1.0))
     assert backwards == {"sequence": "GCA", "pairs": [[1, 2]], "labels": 2}
+
+
+def test_labels_of_an_rna_that_happen_to_be_as_many_as_its_nucleotides_stay():
+    example = {"sequence": "ACGU", "labels": [1.0, 2.0, 3.0, 4.0]}
+    columns = columns_of_nucleotides(TASKS["localisation"].training)
+    dataset = Augmented([example], columns, reverse_probability=1.0, crop=2)
+    assert (len(dataset[0]["sequence"]), dataset[0]["labels"]) == (2, example["labels"])
+    assert truncated(example, 3, "3prime", columns) == {"sequence": "CGU", "labels": example["labels"]}
+    assert columns_of_nucleotides(TASKS["reactivity"].training) == ("sequence", "labels")
+    assert columns_of_nucleotides(TASKS["3d"].training) == ("sequence", "coordinates")
 
 
 def test_an_example_has_another_seed_in_each_epoch_and_the_same_when_asked_again():
@@ -429,8 +440,9 @@ def test_an_example_has_another_seed_in_each_epoch_and_the_same_when_asked_again
 
 
 def test_a_window_keeps_letters_labels_and_pairs_together():
-    assert window(EXAMPLE, 1, 3) == {"sequence": "CG", "labels": [[2.0], [3.0]], "pairs": [[0, 1]]}
-    dataset = Augmented([EXAMPLE], crop=2)
+    columns = ("sequence", "labels")
+    assert window(EXAMPLE, 1, 3, columns) == {"sequence": "CG", "labels": [[2.0], [3.0]], "pairs": [[0, 1]]}
+    dataset = Augmented([EXAMPLE], columns, crop=2)
     drawn = []
     for epoch in range(20):
         dataset.epoch = epoch

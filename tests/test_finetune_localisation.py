@@ -18,9 +18,10 @@ from rna_hf.cli.main import run
 from rna_hf.data.collators import DataCollatorForLocalisation
 from rna_hf.tasks.localisation import LocalisationMetrics, shares_as_labels
 from rna_hf.training.arguments import DataArguments
+from rna_hf.training.examples import Augmented, SimilarLengths, truncated
 from rna_hf.training.pretrain import parse_recipe
 from rna_hf.training.run_record import kept_step
-from rna_hf.training.training_data import Augmented, SimilarLengths, rows_to_hold_out, truncated, warn_about_unknown
+from rna_hf.training.training_data import rows_to_hold_out, warn_about_unknown
 
 NAN = float("nan")
 SIZES = {"hidden_size": 8, "gru_hidden_size": 4, "attention_size": 4}

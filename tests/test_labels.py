@@ -190,6 +190,7 @@ def test_numbers_of_sequences_and_nucleotides(suffix, tmp_path):
 
 
 WHOLE = {"num_labels": 3, "problem_type": "multi_label_classification"}
+WHOLE_NUMBERS = {"num_labels": 2}
 REFUSED = {
     "null": ("reactivity", profile(0.1, 0.2), lambda s: {"labels": None}, "no labels; drop the row"),
     "short": ("reactivity", profile(0.1, 0.2), lambda s: {"labels": [[0.1, 0.2]] * 12}, "13 nucleotides but 12 rows"),
@@ -240,6 +241,25 @@ REFUSED = {
         lambda s: {"coordinates": [[1.0, 2.0]] * len(s)},
         "2 coordinates where 3 are needed, x, y and z",
     ),
+    "partners": (
+        "structure",
+        lambda i, s: {"pairs": [[0, 11]]},
+        lambda s: {"pairs": [[0, 11], [0, 7]]},
+        "pairs position 0 with both 7 and 11; keep one of them, or train for contact-prediction",
+    ),
+    "letter": (
+        "reactivity",
+        profile(0.1, 0.2),
+        lambda s: {"sequence": f"X{s[1:]}", "labels": [[0.0, 1.0]] * len(s)},
+        "unknown letter 'X' at position 1",
+    ),
+    "gap": (
+        "masked-lm",
+        lambda i, s: {},
+        lambda s: {"sequence": f"{s[:3]}-{s[4:]}"},
+        "unknown letter '-' at position 4",
+    ),
+    "missing": ("masked-lm", lambda i, s: {}, lambda s: {"sequence": "missing"}, "'missing' reads as a missing value"),
     "no sequence": (
         "reactivity",
         profile(0.1, 0.2),
@@ -271,6 +291,13 @@ def test_the_row_is_named(name, suffix, tmp_path):
             "2 classes (a, b), but num_labels is 3",
         ),
         ("sequence-classification", classes(["one"]), None, {}, "all labels are 'one'; two classes at least"),
+        ("sequence-classification", classes([1]), None, {}, "all labels are 1; two classes at least"),
+        ("sequence-classification", classes(["mRNA", "mrna"]), None, {}, "differ in their letters' case alone"),
+        ("sequence-classification", lambda i, s: {"labels": 1, "label": 0}, None, {}, "the columns labels and label:"),
+        ("sequence-classification", classes([{"a": 1}]), None, WHOLE_NUMBERS, "{'a': 1} is no class"),
+        ("structure", lambda i, s: {"pairs": [[0, 11]]}, lambda s: {"pairs": [[0, float("inf")]]}, {}, "is no pair"),
+        ("structure", lambda i, s: {"pairs": [[False, True]]}, None, {}, "is no pair"),
+        ("masked-lm", lambda i, s: {"sequence": i}, None, {}, "the sequence is 0, no text"),
         ("sequence-classification", classes([0.1, 0.7]), None, {}, "label 0.1 is no class"),
         ("sequence-classification", classes([[0.1, 0.7]]), None, {}, "labels are [0.1, 0.7]: one class is needed"),
         (
@@ -330,7 +357,7 @@ def test_a_run_with_named_classes_remembers_them(tmp_path, capsys):
 
 
 def test_large_profiles_are_not_looked_at_one_by_one(monkeypatch, tmp_path):
-    import rna_hf.training.labels as module
+    import rna_hf.training.label_checks as module
 
     monkeypatch.setattr(module, "_fault", None)
     rows = {"sequence": RNAS, "labels": [np.zeros((len(rna), 2)).tolist() for rna in RNAS]}

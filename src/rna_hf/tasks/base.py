@@ -270,6 +270,7 @@ class Training:
             fixed.
         labels_of: what has labels, a "sequence", its "nucleotides" or their "pairs"; where it is said, labels are
             checked before training, else by the collator alone.
+        one_partner: of pairs: whether a nucleotide may be in one only.
         has_classes: whether labels may be classes, of which the configuration's `num_labels` says how many there are.
         lowest: the smallest label allowed.
     """
@@ -284,6 +285,7 @@ class Training:
     finish: Callable[[Any], Any] = keep_columns
     label_names: str | None = None
     labels_of: Literal["", "sequence", "nucleotides", "pairs"] = ""
+    one_partner: bool = False
     has_classes: bool = False
     lowest: float = -math.inf
 

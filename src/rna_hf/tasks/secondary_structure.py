@@ -126,6 +126,7 @@ SECONDARY_STRUCTURE = Task(
         greater_is_better=True,
         columns=("sequence", "pairs"),
         labels_of="pairs",
+        one_partner=True,
     ),
     default_checkpoint="ribonanzanet-mini-structure",
 )

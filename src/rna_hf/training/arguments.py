@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -76,7 +77,34 @@ class ModelArguments:
             raise ValueError(f"config is not JSON: {error}") from error
         if not isinstance(fields, dict):
             raise ValueError(f'config is {self.config}: a table of fields is needed, such as {{"num_labels": 3}}')
+        return _checked_classes(fields)
+
+
+def _checked_classes(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of a configuration with the names of classes in both directions, if any.
+
+    Raises:
+        ValueError: the number of classes is none, or their names don't count from 0.
+    """
+    count = fields.get("num_labels")
+    if "num_labels" in fields and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+        raise ValueError(f"config: num_labels is {str(count)[:40]!r}: it must be a whole number, 1 or more")
+    names, numbers = fields.get("id2label"), fields.get("label2id")
+    for name, value in (("id2label", names), ("label2id", numbers)):
+        if value is not None and not isinstance(value, dict):
+            raise ValueError(f'config: {name} is {str(value)[:40]}: a table is needed, such as {{"0": "a", "1": "b"}}')
+    if names is None and numbers is not None:
+        names = {str(number): name for name, number in numbers.items()}
+    if names is None:
         return fields
+    if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
+        raise ValueError(
+            f"config: the classes are {', '.join(map(str, names))[:80]}: they must count from 0, without gaps"
+        )
+    return fields | {
+        "id2label": {int(number): str(name) for number, name in names.items()},
+        "label2id": {str(name): int(number) for number, name in names.items()},
+    }
 
 
 @dataclass
@@ -134,6 +162,14 @@ class DataArguments:
     reverse_probability: float = field(default=0.0, metadata={"help": "of reading an example backwards"})
 
 
+# What transformers has called otherwise.
+_OLD_NAMES = {
+    "evaluation_strategy": "eval_strategy",
+    "group_by_length": "train_sampling_strategy",
+    "warmup_ratio": "warmup_steps",
+    "no_cuda": "use_cpu",
+}
+
 Arguments = tuple[ModelArguments, DataArguments, TrainingArguments]
 
 
@@ -169,6 +205,12 @@ def read_options(path: Path) -> dict[str, Any]:
     return options
 
 
+def near_match(name: str, known: Sequence[str]) -> str:
+    """Return words that name what somebody may have meant, to stand behind a name that is unknown; or nothing."""
+    found = [_OLD_NAMES[name]] if name in _OLD_NAMES else difflib.get_close_matches(name, known, 1, 0.8)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
 def parse_options(
     options: dict[str, Any], argv: Sequence[str], source: str = "", command: str = "finetune"
 ) -> Arguments:
@@ -184,10 +226,13 @@ def parse_options(
         ValueError: an option is unknown or has a wrong value.
     """
     dataclasses: Any = (ModelArguments, DataArguments, TrainingArguments)
-    parser = _Parser(dataclasses, prog=f"rna-hf {command}")
-    unknown = sorted(set(options) - {action.dest for action in parser._actions})
+    parser = _Parser(dataclasses, prog=f"rna-hf {command}", allow_abbrev=False)
+    known = [action.dest for action in parser._actions]
+    unknown = sorted(set(options) - set(known))
     if unknown:
-        raise ValueError(f"{source}: {unknown[0]!r} is no option; see {parser.prog} --help")
+        raise ValueError(
+            f"{source}: {unknown[0]!r} is no option{near_match(unknown[0], known)}; see {parser.prog} --help"
+        )
     if isinstance(options.get("config"), dict):
         options = options | {"config": json.dumps(options["config"])}
     # Evaluation sees one batch after the other, and examples hold letters that no model takes.
@@ -196,7 +241,7 @@ def parse_options(
     if rest:
         if rest[0] in [str(choice.value) for choice in DebugOption]:
             parser.error(f"--debug, which is to show where an error is, takes no {rest[0]!r}; set debug in a YAML file")
-        parser.error(f"{rest[0]!r} is no option")
+        parser.error(f"{rest[0]!r} is no option{near_match(rest[0].lstrip('-').partition('=')[0], known)}")
     check_raw(vars(raw))
     try:
         *parsed, _ = parser.parse_args_into_dataclasses(args=list(argv), return_remaining_strings=True)

@@ -21,11 +21,12 @@ from ..models.base import UnknownNucleotidesWarning
 from ..models.registry import ARCHITECTURES
 from ..tasks import TASKS, Task, trainings
 from ..tokenization import KEPT_ENDS, RnaTokenizerFast
-from .arguments import DataArguments, ModelArguments
+from .arguments import DataArguments, ModelArguments, near_match
 from .callbacks import EveryEpochs, LogFile
+from .examples import Augmented, SimilarLengths, columns_of_nucleotides
 from .run_record import RECORD_FILE, check_record, make_record, write_record
 from .trainer_options import check_best_metric, check_schedule, check_trainer_options, metric_names, need
-from .training_data import Augmented, SimilarLengths, check_data_arguments, load_splits
+from .training_data import check_data_arguments, load_splits
 from .training_range import range_of
 
 # Written last of all: where it lies, the run is finished.
@@ -52,6 +53,11 @@ def check_arguments(
         )
     if model_arguments.every_epochs < 1:
         raise ValueError(f"every_epochs is {model_arguments.every_epochs}: it must be at least 1")
+    if model_arguments.lora_rank < 0 or model_arguments.early_stopping_patience < 0:
+        name = "lora_rank" if model_arguments.lora_rank < 0 else "early_stopping_patience"
+        raise ValueError(f"{name} is {getattr(model_arguments, name)}: it must be at least 0, which is for none")
+    if model_arguments.lora_rank and model_arguments.lora_alpha < 1:
+        raise ValueError(f"lora_alpha is {model_arguments.lora_alpha}: it must be at least 1")
     if not 0 <= model_arguments.constant_part < 1:
         raise ValueError(f"constant_part is {model_arguments.constant_part}: it must be at least 0 and below 1")
     model_arguments.config_fields()
@@ -94,7 +100,9 @@ def finetune(
     config, tokenizer = load_config_for(model_arguments, task), load_tokenizer(model_arguments, data_arguments)
     stated = model_arguments.config_fields()
     # The data say how many classes the head has, where nobody else does.
-    datasets = load_splits(data_arguments, task, config, training_arguments.seed, stated)
+    datasets = load_splits(
+        data_arguments, task, config, training_arguments.seed, stated, getattr(tokenizer, "on_unknown", "") == "n"
+    )
     model = load_model(model_arguments, task, config)
     for name, value in range_of(datasets["train"], training, data_arguments.crop).items():
         if name not in stated:
@@ -122,7 +130,11 @@ def finetune(
             "make per_device_train_batch_size smaller"
         )
     train = Augmented(
-        datasets["train"], data_arguments.reverse_probability, data_arguments.crop, training_arguments.seed
+        datasets["train"],
+        columns_of_nucleotides(training),
+        data_arguments.reverse_probability,
+        data_arguments.crop,
+        training_arguments.seed,
     )
     callbacks: list[TrainerCallback] = [
         EpochCallback(train),
@@ -249,8 +261,26 @@ class FineTuneTrainer(Trainer):
         return SimilarLengths(eval_dataset, self.args.eval_batch_size, self.args.seed)
 
 
-def load_config(arguments: ModelArguments) -> Any:
+def load_config_for(arguments: ModelArguments, task: Task) -> Any:
     """Open the model's configuration, with the fields that the arguments set.
+
+    Raises:
+        ValueError: the model has no head for the task, or a field is unknown or has a wrong value.
+    """
+    config, fields = open_config(arguments, {}), arguments.config_fields()
+    if type(config) not in task.auto_class()._model_mapping:
+        raise ValueError(
+            f"{arguments.model} is a {config.model_type}, which has no head for {arguments.task}: name another model"
+        )
+    known = [name for name in dir(config) if not name.startswith("_")]
+    if unknown := [name for name in fields if name not in known]:
+        hint = near_match(unknown[0], known)
+        raise ValueError(f"config: a {config.model_type} has no field {unknown[0][:40]!r}{hint}")
+    return open_config(arguments, fields)
+
+
+def open_config(arguments: ModelArguments, fields: dict[str, Any]) -> Any:
+    """Open the model's configuration, with these fields set.
 
     Raises:
         ValueError: a field has a wrong value.
@@ -260,31 +290,23 @@ def load_config(arguments: ModelArguments) -> Any:
 
     try:
         if arguments.is_architecture:
-            return AutoConfig.for_model(arguments.model, **arguments.config_fields())
-        return AutoConfig.from_pretrained(find_checkpoint(arguments.model), **arguments.config_fields())
+            return AutoConfig.for_model(arguments.model, **fields)
+        return AutoConfig.from_pretrained(find_checkpoint(arguments.model), **fields)
     except StrictDataclassError as error:  # around what a validator raised
         raise ValueError(f"the configuration of {arguments.model}: {error.__cause__ or error}") from error
 
 
-def load_config_for(arguments: ModelArguments, task: Task) -> Any:
-    """Open the model's configuration.
-
-    Raises:
-        ValueError: the model has no head for the task.
-    """
-    config = load_config(arguments)
-    if type(config) not in task.auto_class()._model_mapping:
-        raise ValueError(
-            f"{arguments.model} is a {config.model_type}, which has no head for {arguments.task}: name another model"
-        )
-    return config
-
-
 def load_model(arguments: ModelArguments, task: Task, config: Any) -> Any:
     """Open the model with the task's head, in the size that a configuration says."""
+    from huggingface_hub.errors import StrictDataclassError
+
     auto_class = task.auto_class()
     if arguments.from_scratch:
-        model = auto_class.from_config(config)
+        try:
+            model = auto_class.from_config(config)
+        except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, StrictDataclassError) as error:
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise ValueError(f"config: no model of these sizes can be made: {reason[:200]}") from error
     else:
         # A head of another task has another shape; it begins anew.
         folder = find_checkpoint(arguments.model)

@@ -17,7 +17,7 @@ from transformers import TrainingArguments
 
 from ..checkpoints import find_checkpoint
 from .arguments import DataArguments, ModelArguments, parse_options, read_options
-from .finetune import SCORES_FILE, check_arguments, finetune, load_config
+from .finetune import SCORES_FILE, check_arguments, finetune, open_config
 from .pseudo_labels import LABELS_FILE, PseudoLabels, write_pseudo_labels
 from .run_record import RECORD_FILE, check_record, make_record
 from .training_data import find_files
@@ -116,7 +116,8 @@ def pretrain(stages: Sequence[Stage]) -> None:
             state = "is finished already" if is_finished else "begins or goes on"
             print(f"rna-hf: stage {number} of {len(stages)}, {stage.name}, {state}: {folder}", file=sys.stderr)
         if stage.pseudo_labels:
-            write_pseudo_labels(stage.pseudo_labels, folder, load_config(stage.model).channels, stage.training)
+            config = open_config(stage.model, stage.model.config_fields())
+            write_pseudo_labels(stage.pseudo_labels, folder, config.channels, stage.training)
         if is_finished:
             check_record(folder / RECORD_FILE, make_record(stage.model, stage.data, stage.training))
         else:

@@ -7,10 +7,12 @@ import math
 import os
 import warnings
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
+from transformers.trainer_pt_utils import AcceleratorConfig
 
 from ..tasks import Task
 
@@ -19,6 +21,11 @@ _EXTRAS = frozenset({"peft", "tensorboard", "pytorch_optimizer"})
 
 # Logger: the module that it needs. What is missing here is its own module.
 _MODULES = {"azure_ml": "azureml", "flyte": "flytekit", "dagshub": "dagshub"}
+
+# What `torch.utils.checkpoint.checkpoint` takes beside what it calls.
+_CHECKPOINTING = frozenset(
+    {"use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug", "early_stop"}
+)
 
 # Smallest value of an option, and whether it is allowed itself.
 _LOWEST: dict[str, tuple[float, bool]] = {
@@ -42,7 +49,12 @@ _LOWEST: dict[str, tuple[float, bool]] = {
     "dataloader_prefetch_factor": (1, True),
     "ddp_timeout": (1, True),
     "data_seed": (0, True),
+    "seed": (0, True),
+    "warmup_steps": (0, True),
+    "neftune_noise_alpha": (0, True),
 }
+# NumPy takes no larger ones.
+_LARGEST_SEED = 2**32 - 1
 _BELOW_ONE = ("adam_beta1", "adam_beta2", "label_smoothing_factor")
 
 _LOWER_IS_BETTER = ("loss", "mae", "rmse", "mcrmse", "rmsd", "perplexity")
@@ -84,6 +96,12 @@ def check_raw(values: Mapping[str, Any]) -> None:
                 raise ValueError(f"{name} is not JSON: {error}") from error
         elif value and name in ("accelerator_config", "fsdp_config", "deepspeed") and not Path(value).is_file():
             raise FileNotFoundError(f"{name} is {value[:80]!r}: no such file, and no JSON table either")
+    known = {part.name for part in fields(AcceleratorConfig)}
+    for name, allowed in (("accelerator_config", known), ("gradient_checkpointing_kwargs", _CHECKPOINTING)):
+        given = values.get(name)
+        given = json.loads(given) if isinstance(given, str) and given.startswith("{") else given
+        if isinstance(given, Mapping) and (unknown := sorted(set(given) - set(allowed))):
+            raise ValueError(f"{name} has no {str(unknown[0])[:40]!r}; it takes {', '.join(sorted(allowed))}")
     if values.get("deepspeed"):
         need("deepspeed", "deepspeed")
     if values.get("ddp_backend") and "LOCAL_RANK" not in os.environ:
@@ -106,6 +124,11 @@ def check_trainer_options(arguments: TrainingArguments, task: Task) -> None:
             raise ValueError(f"{name} is {value}: it must be {'at least' if is_allowed else 'more than'} {lowest}")
         if name in _BELOW_ONE and value >= 1:
             raise ValueError(f"{name} is {value}: it must be below 1")
+    for name in ("seed", "data_seed"):
+        if (getattr(arguments, name) or 0) > _LARGEST_SEED:
+            raise ValueError(f"{name} is {getattr(arguments, name)}: it must be at most {_LARGEST_SEED:,}")
+    if arguments.max_steps == 0 or arguments.max_steps < -1:
+        raise ValueError(f"max_steps is {arguments.max_steps}: it must be at least 1, or -1 for num_train_epochs")
     if arguments.max_steps <= 0 and not 0 < arguments.num_train_epochs < math.inf:
         raise ValueError(f"num_train_epochs is {arguments.num_train_epochs}: it must be more than 0, or set max_steps")
     if arguments.dataloader_persistent_workers:

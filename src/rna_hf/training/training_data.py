@@ -1,17 +1,14 @@
-"""The data of a training run: files into data sets, what is held out, and what happens to an example in each epoch."""
+"""The data of a training run: files into data sets, and what is held out."""
 
 from __future__ import annotations
 
-import random
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ..data.checks import explain_caution, explain_unknown, unknown_share
 from ..data.collators import DataCollatorForReactivity
@@ -22,15 +19,10 @@ from ..measured import is_measured
 from ..tasks import Task
 from ..tokenization import KEPT_ENDS
 from .arguments import DataArguments
-from .labels import (
-    Layout,
-    check_labels,
-    check_ratios,
-    explain_missing,
-    find_labels,
-    number_classes,
-    settle_classes,
-)
+from .classes import number_classes, settle_classes
+from .examples import columns_of_nucleotides, truncated
+from .label_checks import Layout, check_labels, check_ratios, check_sequences
+from .labels import explain_missing, find_labels
 
 # Which RNAs are taken by the signal-to-noise ratios of their profiles; the loss counts a profile by the same limit.
 PROFILES = ("all", "good", "dirty", "low_quality")
@@ -49,9 +41,15 @@ def check_data_arguments(arguments: DataArguments) -> None:
     for name, choices in (("split", SPLITS), ("keep", KEPT_ENDS)):
         if getattr(arguments, name) not in choices:
             raise ValueError(f"{name} is {getattr(arguments, name)!r}: choose one of {', '.join(choices)}")
-    for name in ("truncate", "pad_to_multiple_of"):
+    for name in ("truncate", "crop", "max_length", "pad_to_multiple_of"):
         if getattr(arguments, name) < 0:
             raise ValueError(f"{name} is {getattr(arguments, name)}: it must be a number of nucleotides, or 0 for none")
+    if arguments.min_length < 0:
+        raise ValueError(f"min_length is {arguments.min_length}: it must be a number of nucleotides")
+    if not 0 <= arguments.reverse_probability <= 1:
+        raise ValueError(f"reverse_probability is {arguments.reverse_probability}: it must be from 0 to 1")
+    if not 0 < arguments.validation_fraction < 1:
+        raise ValueError(f"validation_fraction is {arguments.validation_fraction}: it must be more than 0 and below 1")
     if not 1 <= arguments.similarity_k <= MAX_K:
         raise ValueError(f"similarity_k is {arguments.similarity_k}: choose a number of nucleotides from 1 to {MAX_K}")
     if arguments.similarity_min_shared < 1:
@@ -67,7 +65,12 @@ def check_data_arguments(arguments: DataArguments) -> None:
 
 
 def load_splits(
-    arguments: DataArguments, task: Task, config: Any, seed: int, stated: Collection[str] = ()
+    arguments: DataArguments,
+    task: Task,
+    config: Any,
+    seed: int,
+    stated: Collection[str] = (),
+    reads_others: bool = False,
 ) -> dict[str, Any]:
     """Read the data sets: `train`, `validation` and, if named, `test`.
 
@@ -81,6 +84,7 @@ def load_splits(
             `stated` does not say how many, it gets those of the training data.
         seed: of what is set aside.
         stated: the fields of the configuration that somebody has set.
+        reads_others: whether the tokenizer reads unknown letters as N.
 
     Raises:
         ValueError: a file can't be used, or holds an RNA that is too short for the model.
@@ -88,7 +92,7 @@ def load_splits(
     shortest = shortest_readable(arguments, config)
 
     def load(file: str, is_train: bool = False) -> Any:
-        dataset = load_labelled(file, arguments, task, config, stated if is_train else None)
+        dataset = load_labelled(file, arguments, task, config, stated if is_train else None, reads_others)
         check_lengths(dataset, shortest, arguments.min_length, file)
         warn_about_unknown(dataset, arguments, config, file)
         return dataset
@@ -116,7 +120,9 @@ def load_splits(
     if shortest > 1:
         splits = {name: readable(split, shortest, name) for name, split in splits.items()}
     if arguments.truncate:
-        ends = {"length": arguments.truncate, "keep": arguments.keep}
+        assert task.training is not None
+        columns = columns_of_nucleotides(task.training)
+        ends = {"length": arguments.truncate, "keep": arguments.keep, "columns": columns}
         splits = {name: split.map(truncated, fn_kwargs=ends, desc="truncate") for name, split in splits.items()}
     return splits
 
@@ -245,7 +251,12 @@ def find_files(file: str) -> list[Path]:
 
 
 def load_labelled(
-    file: str, arguments: DataArguments, task: Task, config: Any, stated: Collection[str] | None = None
+    file: str,
+    arguments: DataArguments,
+    task: Task,
+    config: Any,
+    stated: Collection[str] | None = None,
+    reads_others: bool = False,
 ) -> Any:
     """Read one file into a `datasets.Dataset` with the task's columns, all labels checked.
 
@@ -256,6 +267,7 @@ def load_labelled(
         config: of the model.
         stated: for training data, from which the configuration may learn how many classes there are: the fields of the
             configuration that somebody has set.
+        reads_others: whether the tokenizer reads unknown letters as N.
     """
     training = task.training
     assert training is not None
@@ -277,6 +289,7 @@ def load_labelled(
     if layout := Layout.of(training, config):
         dataset = check_labels(dataset, file, layout)
     dataset = _changed(training.finish, dataset, file)
+    check_sequences(dataset, file, reads_others)
     for column in {"labels", "coordinates"} & set(training.columns):
         # It stops at the first, mostly.
         if not any(is_measured(np.asarray(values, dtype=float)).any() for values in dataset[column]):
@@ -344,95 +357,3 @@ def choose_profiles(dataset: Any, profiles: str, file: str) -> np.ndarray:
     is_good = ratios >= DataCollatorForReactivity.min_signal_to_noise  # NaN, for a profile that is missing, is not
     number = is_good.sum(1)
     return {"good": number == ratios.shape[1], "dirty": number > 0, "low_quality": number == 0}[profiles]
-
-
-def truncated(example: dict[str, Any], length: int, keep: str) -> dict[str, Any]:
-    """Return the first nucleotides of an example, or the last, and what belongs to them.
-
-    Args:
-        example: with `sequence`.
-        length: nucleotides to leave, at most.
-        keep: "5prime" or "3prime".
-    """
-    start = max(len(example["sequence"]) - length, 0) if keep == "3prime" else 0
-    return window(example, start, start + length)
-
-
-class Augmented:
-    """A data set whose examples are cropped and, with some probability, read backwards, labels included.
-
-    What happens to an example depends on the seed, the epoch and its place alone, so a resumed run sees the same. It
-    also gets a `seed` from these, for a collator that draws.
-    """
-
-    def __init__(self, dataset: Any, reverse_probability: float = 0.0, crop: int = 0, seed: int = 0):
-        self._dataset = dataset
-        self._reverse_probability = reverse_probability
-        self._crop = crop
-        self._seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int | str) -> Any:
-        """Return an example as the present epoch has it, or a column of the data set itself."""
-        if isinstance(index, str):
-            return self._dataset[index]
-        example = dict(self._dataset[int(index)])
-        generator = random.Random(f"{self._seed} {self.epoch} {int(index)}")
-        length = len(example["sequence"])
-        if self._crop and length > self._crop:
-            start = generator.randrange(length - self._crop + 1)
-            example = window(example, start, start + self._crop)
-        if generator.random() < self._reverse_probability:
-            example = turned(example)
-        return example | {"seed": generator.getrandbits(32)}
-
-
-class SimilarLengths(LengthGroupedSampler):
-    """Puts examples of similar length into a batch, in an order that depends on the seed and the epoch alone.
-
-    Args:
-        dataset: `Augmented`, or a `datasets.Dataset` whose order is the same in each epoch.
-        batch_size: examples in a batch.
-        seed: which of the many such orders.
-    """
-
-    def __init__(self, dataset: Any, batch_size: int, seed: int):
-        self._dataset = dataset
-        self._seed = seed
-        lengths = [len(sequence) for sequence in dataset["sequence"]]
-        super().__init__(batch_size, lengths=lengths, generator=torch.Generator())
-
-    def __iter__(self) -> Iterator[int]:
-        self.generator.manual_seed(random.Random(f"{self._seed} {getattr(self._dataset, 'epoch', 0)}").getrandbits(32))
-        return super().__iter__()
-
-
-def _per_nucleotide(example: dict[str, Any]) -> list[str]:
-    """Name the fields of an example that have an entry for each nucleotide."""
-    length = len(example["sequence"])
-    return [
-        name
-        for name in ("sequence", "labels", "coordinates")
-        if hasattr(example.get(name), "__len__") and len(example[name]) == length
-    ]
-
-
-def window(example: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
-    """Return the nucleotides from start to stop (0-based, without stop), and what belongs to them."""
-    cut = example | {name: example[name][start:stop] for name in _per_nucleotide(example)}
-    if "pairs" in example:
-        inside = [(i, j) for i, j in example["pairs"] if start <= i < stop and start <= j < stop]
-        cut["pairs"] = [[i - start, j - start] for i, j in inside]
-    return cut
-
-
-def turned(example: dict[str, Any]) -> dict[str, Any]:
-    """Return an example read from its 3' end."""
-    last = len(example["sequence"]) - 1
-    back = example | {name: example[name][::-1] for name in _per_nucleotide(example)}
-    if "pairs" in example:
-        back["pairs"] = [[last - j, last - i] for i, j in example["pairs"]]
-    return back
