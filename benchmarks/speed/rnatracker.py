@@ -148,7 +148,7 @@ def make_batches(side: str, transcripts: Sequence[str], labels: np.ndarray) -> I
     """Yield batches: ours of similar length, as `rna-hf finetune` puts them together, the original's as they come."""
     order = list(range(len(transcripts)))
     if side == "rna_hf":
-        from rna_hf.training.training_data import SimilarLengths
+        from rna_hf.training.examples import SimilarLengths
 
         order = list(SimilarLengths({"sequence": list(transcripts)}, OUR_BATCH, seed=0))
     for first in range(0, len(order), SIDES[side]):

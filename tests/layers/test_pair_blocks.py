@@ -187,10 +187,14 @@ class TestWhatRunsInBlocks:
 
     def calls(self, monkeypatch, module, block_size=30):
         called = []
-        forward = type(module).forward
-        monkeypatch.setattr(
-            type(module), "forward", lambda self, *arguments: called.append(1) or forward(self, *arguments)
-        )
+        call = nn.Module.__call__
+
+        def counting(self, *arguments, **options):
+            if self is module:
+                called.append(1)
+            return call(self, *arguments, **options)
+
+        monkeypatch.setattr(nn.Module, "__call__", counting)
         triangle_update(module, _random(1, 5, 5, 4).detach(), block_size=block_size)
         return len(called)
 
@@ -206,6 +210,12 @@ class TestWhatRunsInBlocks:
         module.out_norm.register_forward_hook(lambda *arguments: seen.append(1))
         assert self.calls(monkeypatch, module) == 1
         assert seen == [1]
+
+    def test_a_replaced_forward_of_the_class(self, monkeypatch):
+        module, forward = _fill(TriangleUpdate(4, "outgoing")), TriangleUpdate.forward
+        assert self.calls(monkeypatch, module) == 0
+        monkeypatch.setattr(TriangleUpdate, "forward", lambda self, *arguments: forward(self, *arguments))
+        assert self.calls(monkeypatch, module) == 1
 
     def test_adapter(self, monkeypatch):
         class Adapter(nn.Module):

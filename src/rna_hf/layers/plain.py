@@ -39,7 +39,7 @@ def is_plain(module: nn.Module, states: Tensor, kinds: tuple[type, ...], has_bia
         kind, own = type(part), part.__dict__
         if kind not in kinds or "forward" in own or own.get("_compiled_call_impl") is not None:
             return False
-        if kind.forward is not _FORWARDS.setdefault(kind, kind.forward):
+        if _FORWARDS.get(kind) is not kind.forward and not _has_own_forward(kind):
             return False
         if own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
             return False
@@ -59,6 +59,14 @@ def is_plain(module: nn.Module, states: Tensor, kinds: tuple[type, ...], has_bia
         if own["_modules"]:
             parts.extend(own["_modules"].values())
     return True
+
+
+def _has_own_forward(kind: type[nn.Module]) -> bool:
+    """Tell whether a class still has the `forward` that it was written with, and remember it."""
+    owner = next(base for base in kind.__mro__ if "forward" in base.__dict__)
+    forward: Any = kind.forward
+    is_own = (forward.__module__, forward.__qualname__) == (owner.__module__, f"{owner.__qualname__}.forward")
+    return is_own and _FORWARDS.setdefault(kind, forward) is forward
 
 
 def is_autocast_on(device: torch.device) -> bool:
