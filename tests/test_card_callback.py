@@ -71,6 +71,17 @@ def test_the_card_of_a_plain_trainer(tmp_path):
     assert "| RibonanzaNetForReactivity | 2 |" in again
 
 
+def test_the_record_of_another_run_is_kept_until_this_one_has_trained(tmp_path):
+    trainer = make_trainer(tmp_path)
+    CardCallback(trainer)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    earlier = {"stages": [{"name": "earlier", "steps": 7}]}
+    (tmp_path / "run" / "training_data.json").write_text(json.dumps(earlier))
+    trainer.create_model_card()
+    assert json.loads((tmp_path / "run" / "training_data.json").read_text()) == earlier
+    assert "| earlier | 7 | not recorded | not recorded |" in (tmp_path / "run" / "README.md").read_text()
+
+
 def test_what_is_pushed_has_our_card(tmp_path, monkeypatch):
     pushed = []
 

@@ -1,5 +1,6 @@
 """The card of any checkpoint folder: what is known is said, the rest left out, and the snippet opens the model."""
 
+import json
 import re
 from pathlib import Path
 
@@ -241,9 +242,17 @@ def test_a_head_that_the_hub_has_a_name_for(folder):
     assert ModelCard.load(folder / "README.md").data.pipeline_tag == "fill-mask"
 
 
-def test_what_is_no_checkpoint_has_no_card(tmp_path, capsys):
-    assert card(tmp_path) == 2
+def test_what_is_no_checkpoint_has_no_card(folder, tmp_path_factory, capsys):
+    assert card(tmp_path_factory.mktemp("empty")) == 2
     assert "holds no config.json" in capsys.readouterr().err
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": "wide"}))
+    assert card(folder) == 2
+    assert "config.json describes no ribonanzanet: " in capsys.readouterr().err
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").unlink()
+    assert card(folder) == 2
+    assert "holds no weights" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("checkpoint", list_checkpoints(), ids=lambda one: one.name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..models.registry import ARCHITECTURES
+from ..models.registry import ARCHITECTURES, Architecture
 from ..tasks import TASKS, Task
 from .card_figures import Figure, make_figure
 from .card_metadata import TAG_OF_AUTO_CLASS, hub_id_of
@@ -24,6 +24,8 @@ REPORT_FIELDS = {"tests", "benchmark", "scoring", "baselines"}
 @dataclass(frozen=True)
 class CardFacts:
     """What no file of a checkpoint says. A section about which nothing is known is left out of the card.
+
+    Measured numbers belong under `metrics`, where each needs the file that holds it; prose is not searched for numbers.
 
     Attributes:
         title: of the card.
@@ -95,6 +97,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_config(folder: Path, architecture: Architecture) -> Any:
+    """Open the configuration of a folder.
+
+    Raises:
+        ValueError: it describes no model of the architecture.
+    """
+    try:
+        return architecture.find_class("Config").from_pretrained(folder)
+    except Exception as error:  # strict dataclasses wrap whatever a validator raised
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{folder}: config.json describes no {architecture.name}: {reason}") from error
+
+
 def find_facts(folder: Path) -> CardFacts:
     """Return what the files of a checkpoint folder say of it.
 
@@ -108,7 +123,7 @@ def find_facts(folder: Path) -> CardFacts:
     if saved.get("model_type") not in ARCHITECTURES:
         raise ValueError(f"{folder}: model_type {saved.get('model_type')!r} is none of {', '.join(ARCHITECTURES)}")
     architecture = ARCHITECTURES[saved["model_type"]]
-    config = architecture.find_class("Config").from_pretrained(folder)
+    config = read_config(folder, architecture)
     head = (saved.get("architectures") or [""])[0].removeprefix(f"{architecture.prefix}For")
     task = next((task for task in TASKS.values() if task.head == head), None)
     auto_class = task.auto_class() if task else None

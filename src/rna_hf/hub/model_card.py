@@ -20,6 +20,7 @@ from .card_facts import (
     find_facts,
     find_scores,
     pipeline_tag_of,
+    read_config,
     read_facts,
     read_json,
     with_originals,
@@ -105,9 +106,13 @@ def build_card(folder: Path, facts: CardFacts, figures: Sequence[Figure] = (), a
     for figure in figures:
         if not figure.file or figure.value is None:
             raise ValueError(f"the number {figure.describe()} has no source file: name it, or leave it out")
+    if not count_parameters(folder):
+        raise FileNotFoundError(
+            f"{folder} holds no weights (*.safetensors), which the card counts: save the model there"
+        )
     saved = read_json(folder / "config.json")
     architecture = ARCHITECTURES[saved["model_type"]]
-    config_object = architecture.find_class("Config").from_pretrained(folder)
+    config_object = read_config(folder, architecture)
     config = {**config_object.to_dict(), **saved}
     facts = with_originals(facts, architecture.name)
     name = folder.resolve().name

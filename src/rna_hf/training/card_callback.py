@@ -109,7 +109,9 @@ class CardCallback(TrainerCallback):
         write_card(folder, self.find_facts(folder), accuracy=scores_text(file, scores))
 
     def write_manifest(self, folder: Path) -> None:
-        """Write `training_data.json`."""
+        """Write `training_data.json`; that of another run stays until this one has trained."""
+        if self._stage is None and (folder / MANIFEST_FILE).is_file():
+            return
         stages = {"stages": [self._stage]} if self._stage else {}
         replace_text(folder / MANIFEST_FILE, json.dumps(self._manifest | stages, indent=1) + "\n")
 
