@@ -53,7 +53,18 @@ def checkout(tmp_path, repository_root):
         training_max_length=206,
     )
     RibonanzaNetForReactivity(config).save_pretrained(folder)
-    manifest = {"sources": [{"name": "lib15k", "files": [], "rule": "", "rows": 1234, "sequences": 1200, "sha256": ""}]}
+    manifest = {
+        "sources": [
+            {
+                "name": "lib15k",
+                "files": [],
+                "rule": "profiles with a good signal",
+                "rows": 1234,
+                "sequences": 1200,
+                "sha256": "",
+            }
+        ]
+    }
     manifest["stages"] = [{"name": "fold", "steps": 2600, "seconds": 1980, "device": "1 CPU thread"}]
     (folder / "training_data.json").write_text(json.dumps(manifest))
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
@@ -94,9 +105,9 @@ def test_card_says_what_the_files_say(checkout):
     (checkpoint,) = list_checkpoints(checkout / cards.CHECKPOINTS_FOLDER)
     text = (checkpoint.path / "README.md").read_text()
     assert f"| parameters | {checkpoint.num_parameters:,} |" in text
-    assert "| `fix_attention_mask` | no |" in text
+    assert "| `fix_attention_mask` | yes |" in text
     assert "the longest in training had 206 nucleotides" in text
-    assert "| 1,234 | 1,200 | MIT |" in text
+    assert "| 1,234 | 1,200 | MIT | profiles with a good signal |" in text
     assert "| ribonanzanet-mini | **0.125** (0.115 to 0.135) |" in text
     assert "| mean of each letter |" in text
     # The best of a column is marked, also where it is a baseline.
@@ -106,7 +117,7 @@ def test_card_says_what_the_files_say(checkout):
     assert "| 81 to 100 nt | 7 |  |  | 0.500 |" in text
     assert "over 3 training seeds" in text
     assert "| MAE 2A3 | 0.126 | 0.0012 |" in text
-    assert "| fold | 2,600 | 33 | 1 CPU thread |" in text
+    assert "| fold | 2,600 | 1,980 | 1 CPU thread |" in text
 
 
 def test_card_of_a_checkpoint_that_was_not_measured(checkout):

@@ -17,6 +17,8 @@ from transformers import AutoTokenizer
 import rna_hf
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, RibonanzaNetForSecondaryStructure, RnaTokenizerFast
 from rna_hf.cli.main import run
+from rna_hf.hub.card_metadata import check_metadata
+from rna_hf.hub.golden import check_golden
 from rna_hf.layers import distance_geometry
 from rna_hf.tasks import TASKS, trainings
 from rna_hf.training.arguments import parse_arguments
@@ -118,7 +120,14 @@ def test_each_task_from_a_table_to_a_checkpoint(task, base, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(output)
     assert torch.isfinite(model(**tokenizer("GGGAAACCC", return_tensors="pt"))[0]).all()
     card = ModelCard.load(output / "README.md")
-    assert (card.data.library_name, card.data.base_model) == ("transformers", str(base))
+    # The base is a folder here, which means nothing on the Hub.
+    assert (card.data.library_name, card.data.base_model) == ("transformers", None)
+    assert f"Fine-tuned from `{base.name}`" in card.text
+    assert str(tmp_path) not in card.text
+    assert "From `scores.json` beside this card." in card.text
+    assert f"| {task} | " in card.text
+    check_metadata(card.data.to_dict())
+    assert len(check_golden(output)) == 4
     assert {"rna", task} <= set(card.data.tags)
     assert f"| test_loss | {scores['test_loss']:.4f} |" in card.text
 

@@ -84,6 +84,12 @@ COMMANDS = [
     (2, "convert --checkpoint x ribonanzanet"),
     (0, "convert ribonanzanet --help"),
     (2, "convert ribonanzanet --checkpoint x"),
+    (0, "card --help"),
+    (2, "card"),
+    (2, "card missing"),
+    (0, "check --help"),
+    (2, "check"),
+    (2, "check missing"),
     (2, "finetune missing.yaml"),
     (2, "pretrain missing.yaml"),
 ]

@@ -30,13 +30,13 @@ OF_MODELS = {
     "memory": {"base"},
     "training": {"base", "registry"},
     "pipelines": {"base", "registry"},
-    "hub": {"base", "registry", "loader_file"},
+    "hub": {"base", "golden", "registry", "loader_file"},
     "registration": {"registry"},
     "cli": {"registry"},
     "": {"registry"},
 }
 # What an architecture may import of `models` beside its own files.
-SHARED_BY_MODELS = {"base", "heads", "coordinate_heads", "original_checkpoint"}
+SHARED_BY_MODELS = {"base", "golden", "heads", "coordinate_heads", "original_checkpoint"}
 # What the converters share.
 READER = "rna_hf.models.original_checkpoint"
 PICKLES = {"pickle", "dill", "joblib", "cloudpickle"}

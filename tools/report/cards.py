@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rna_hf.checkpoints import Checkpoint, list_checkpoints
-from rna_hf.hub.model_card import CARD_FILE, CardFacts, build_card, markdown_table
+from rna_hf.hub.card_facts import CardFacts
+from rna_hf.hub.card_figures import Figure, check_figures
+from rna_hf.hub.model_card import CARD_FILE, build_card, markdown_table
 from rna_hf.models.registry import ARCHITECTURES
 from rna_hf.tasks import TASKS, predictions, trainings
 
@@ -54,35 +56,35 @@ def load_facts(name: str, root: Path) -> dict[str, Any]:
 
 
 def report_card(
-    checkpoint: Checkpoint, facts: Mapping[str, Any], figures: Sequence[Headline] = (), tables: str = ""
+    checkpoint: Checkpoint, facts: Mapping[str, Any], root: Path, figures: Sequence[Headline] = (), tables: str = ""
 ) -> str:
     """Render the card of a bundled checkpoint.
 
     Args:
         checkpoint: a folder with `config.json` and, where it was trained here, `training_data.json`.
         facts: from `load_facts`.
+        root: the checkout.
         figures: from `measured_figures`.
         tables: from `measured_text`.
     """
-    from huggingface_hub import EvalResult
-
-    results = [
-        EvalResult(
+    file = (RESULTS_FOLDER / f"{facts['benchmark']}_accuracy.json").as_posix()
+    stated = [
+        Figure(
+            name=figure.name,
+            value=round(figure.value, 4),
+            file=file,
+            type=figure.metric,
+            dataset=figure.dataset,
+            dataset_name=facts["tests"].get(figure.dataset, figure.dataset),
             task_type=facts["task"]["type"],
             task_name=facts["task"]["name"],
-            dataset_type=figure.dataset,
-            dataset_name=facts["tests"].get(figure.dataset, figure.dataset),
-            dataset_split="test",
-            metric_type=figure.metric,
-            metric_name=figure.name,
-            metric_value=round(figure.value, 4),
         )
         for figure in figures
     ]
     known = {field.name: facts[field.name] for field in fields(CardFacts) if field.name in facts}
     command = f"`python -m benchmarks.accuracy.{facts['benchmark']}` in the repository measures it."
     accuracy = f"{facts['scoring']} {command}\n\n{tables}" if tables else ""
-    return build_card(checkpoint.path, CardFacts(**known, note=NOTE), results, accuracy)
+    return build_card(checkpoint.path, CardFacts(**known, note=NOTE), check_figures(stated, root), accuracy)
 
 
 def _names(facts: Mapping[str, Any]) -> dict[str, str]:
@@ -161,7 +163,7 @@ def generate(root: Path) -> dict[Path, str]:
         check_weights(path, checkpoint)
         headlines[checkpoint.name] = measured_figures(path, checkpoint.name)
         text = measured_text(path, checkpoint.name, _names(facts))
-        files[checkpoint.path / CARD_FILE] = report_card(checkpoint, facts, headlines[checkpoint.name], text)
+        files[checkpoint.path / CARD_FILE] = report_card(checkpoint, facts, root, headlines[checkpoint.name], text)
     accuracy = [accuracy_tables(read_scores(root / ACCURACY_FILE), names), headline_table(headlines, names)]
     readme = (root / "README.md").read_text(encoding="utf-8")
     readme = fill_region(readme, "predictions", f"{predictions_table()}\n\n{defaults_text()}")

@@ -93,6 +93,7 @@ class TertiaryStructureHead(Head):
         attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
+        output_coordinates: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TertiaryStructureOutput:
         """Predict coordinates.
@@ -102,6 +103,7 @@ class TertiaryStructureHead(Head):
             attention_mask: see the base model's `forward`.
             inputs_embeds: see the base model's `forward`.
             labels: (B, L, 3), angstrom; rows of NaN or -100 where not resolved. Padding never counts.
+            output_coordinates: find the trace that fits the distances; without effect where the head reads none.
             **kwargs: see `ReactivityHead.forward`; `num_items_in_batch` counts three for a nucleotide.
 
         Returns:
@@ -122,7 +124,9 @@ class TertiaryStructureHead(Head):
 
         keep = self.nucleotides(states, input_ids, attention_mask)
         distances, log_scales, turns, bodies = self._predict_distances(outputs, keep)
-        coordinates = None if self.training else self._embed(distances, log_scales, turns, bodies, keep)
+        coordinates = None
+        if output_coordinates and not self.training:
+            coordinates = self._embed(distances, log_scales, turns, bodies, keep)
         return TertiaryStructureOutput(
             loss=None if labels is None else distance_loss(distances, log_scales, turns, labels, num_items),
             coordinates=coordinates,

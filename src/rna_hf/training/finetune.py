@@ -15,7 +15,8 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoints import find_checkpoint
-from ..hub.model_card import CardFacts, scores_table, write_card
+from ..hub.card_metadata import hub_id_of
+from ..hub.golden import write_golden
 from ..losses import problem_type_of
 from ..models.base import UnknownNucleotidesWarning
 from ..models.registry import ARCHITECTURES
@@ -23,8 +24,9 @@ from ..tasks import TASKS, Task, trainings
 from ..tokenization import KEPT_ENDS, RnaTokenizerFast
 from .arguments import DataArguments, ModelArguments, near_match
 from .callbacks import EveryEpochs, LogFile
+from .card_callback import CardCallback, describe_source
 from .examples import Augmented, SimilarLengths, columns_of_nucleotides
-from .run_record import RECORD_FILE, check_record, make_record, write_record
+from .run_record import RECORD_FILE, check_record, describe_data, make_record, write_record
 from .trainer_options import check_best_metric, check_schedule, check_trainer_options, metric_names, need
 from .training_data import check_data_arguments, load_splits
 from .training_range import range_of
@@ -156,6 +158,7 @@ def finetune(
         constant_part=model_arguments.constant_part,
         eval_dropout=model_arguments.eval_dropout,
     )
+    card = CardCallback(trainer, manifest=describe_run(model_arguments, data_arguments, record, datasets))
     if model_arguments.lora_rank and trainer.is_fsdp_enabled:
         raise ValueError("lora_rank does not go with FSDP, which splits what is to be merged: start it with DDP")
     if trainer.is_world_process_zero():
@@ -173,8 +176,11 @@ def finetune(
     if trainer.is_world_process_zero():
         trained.save_pretrained(output, state_dict=weights)
         tokenizer.save_pretrained(output)
-        sizes = {name: len(dataset) for name, dataset in datasets.items()}
-        write_card(output, describe_run(model_arguments, data_arguments, task, sizes), accuracy=scores_table(scores))
+        try:
+            write_golden(output)
+        except ValueError as error:  # a training that diverged is still measured and written
+            warnings.warn(f"no golden output was written: {error}", stacklevel=2)
+        card.write(output, scores, SCORES_FILE)
         (output / SCORES_FILE).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     trainer.accelerator.wait_for_everyone()
     return scores
@@ -380,20 +386,25 @@ class EpochCallback(TrainerCallback):
 
 
 def describe_run(
-    model_arguments: ModelArguments, data_arguments: DataArguments, task: Task, sizes: dict[str, int]
-) -> CardFacts:
-    """Say for the card where a fine-tuned checkpoint comes from."""
-    origin = f"Fine-tuned from `{model_arguments.model}`"
-    if model_arguments.is_architecture:
-        origin = f"A `{model_arguments.model}`, trained from nothing"
-    counts = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
-    return CardFacts(
-        title=model_arguments.task,
-        summary=f"{origin} with `rna-hf finetune` on `{Path(data_arguments.train_file).name}` ({counts} RNAs).",
-        tags=["rna", model_arguments.task],
-        base_model=None if model_arguments.is_architecture else model_arguments.model,
-        task={
-            "auto_class": task.auto_class_name,
-            "package": task.auto_class().__module__.partition(".")[0],
-        },
-    )
+    model_arguments: ModelArguments, data_arguments: DataArguments, record: dict[str, Any], datasets: dict[str, Any]
+) -> dict[str, Any]:
+    """Say for `training_data.json` where a fine-tuned checkpoint comes from."""
+    is_new = model_arguments.is_architecture or model_arguments.from_scratch
+    # A folder's own name: what stands before it is of this machine.
+    name = model_arguments.model
+    origin = {} if is_new else {"started_from": name if hub_id_of(name) else Path(name).name}
+    seed = record["seed"]
+    share = f"{data_arguments.validation_fraction:g} of the file's RNAs"
+    if data_arguments.fold:
+        share = f"fold {data_arguments.fold} of {data_arguments.folds}"
+    part = f"{share}, split {data_arguments.split}, seed {seed}"
+    is_split = not data_arguments.validation_file
+    sources = []
+    for split, dataset in datasets.items():
+        own = getattr(data_arguments, f"{split}_file", "")
+        file = own or data_arguments.train_file
+        rule = f"all but {part}" if is_split and split == "train" else "" if own else part
+        described = record.get(f"{split}_file" if own else "train_file") or describe_data(file)
+        names = [Path(name).name for name in file.split(",")]
+        sources.append(describe_source(split, dataset, names, rule, described["sha256"]))
+    return {"task": model_arguments.task, **origin, "sources": sources}

@@ -15,6 +15,7 @@ import rna_hf
 from rna_hf import AutoModelForReactivity, RibonanzaNetForReactivity, RibonanzaNetModel, convert_ribonanzanet
 from rna_hf.cli.convert import parse_setting
 from rna_hf.cli.main import run
+from rna_hf.hub.golden import check_golden
 from rna_hf.models.ribonanzanet.convert_ribonanzanet_to_original import convert_ribonanzanet_to_original
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -265,6 +266,7 @@ class TestFineTunedOriginals:
     def convert(self, original, kind, output, **options):
         weights = _fine_tuned(original, kind)
         folder = convert_ribonanzanet(original[2], _without_classes(original), output, **options)
+        assert len(check_golden(folder)) == 4
         return weights, folder
 
     def test_structure_is_recognised_and_keeps_the_decoder_as_reactivity(self, original, tmp_path):

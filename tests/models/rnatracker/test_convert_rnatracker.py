@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, pipeline
 
 from rna_hf import AutoModelForLocalisation, RnaTrackerForLocalisation, convert_rnatracker
 from rna_hf.cli.main import run
+from rna_hf.hub.golden import check_golden
 from rna_hf.prediction import predict
 
 # Seen: 3e-7, from sums in another order; `golden/README.md` allows the same.
@@ -54,6 +55,7 @@ def test_fixed_and_full_length_equal_the_original(checkpoint, tmp_path, form):
         checkpoint = tmp_path / "weights.safetensors"
         save_file(weights, checkpoint)
     model, tokenizer = _open(convert_rnatracker(checkpoint, tmp_path / "out"))
+    assert len(check_golden(tmp_path / "out")) == 4
     sequences = _sequences([54, 57, 121, 299, 300, 455])
     batch = tokenizer(sequences, padding="max_length", max_length=300, truncation=True, return_tensors="pt")
     fixed = _run(model, batch)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...tokenization import RnaTokenizerFast
 from ...tokenization.alphabets import RIBONANZANET
+from ..golden import record_golden
 from ..original_checkpoint import read_checkpoint
 from . import multimolecule_ribonanzanet as multimolecule
 from .configuration_ribonanzanet import RibonanzaNetConfig
@@ -226,7 +227,9 @@ def _write(model: RibonanzaNetPreTrainedModel, output: Path) -> None:
         folder = Path(temporary) / "checkpoint"
         model.save_pretrained(folder)
         has_bos, has_eos = (getattr(model.config, f"{role}_token_id") is not None for role in ("bos", "eos"))
-        RnaTokenizerFast(alphabet="ribonanzanet", bos_token=has_bos, eos_token=has_eos).save_pretrained(folder)
+        tokenizer = RnaTokenizerFast(alphabet="ribonanzanet", bos_token=has_bos, eos_token=has_eos)
+        tokenizer.save_pretrained(folder)
+        record_golden(model, tokenizer, folder)
         _check_reload(model, folder)
         if output.exists():
             output.rmdir()

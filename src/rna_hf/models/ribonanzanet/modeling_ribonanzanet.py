@@ -32,6 +32,7 @@ from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangl
 from ...layers.plain import is_hooked, is_watched, may_decide
 from ...outputs import PairTrackModelOutput
 from ..coordinate_heads import Correction, TertiaryStructureHead
+from ..golden import CheckedLoading
 from ..heads import (
     ContactPredictionHead,
     DegradationHead,
@@ -275,7 +276,7 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
         return hidden_states, pair_states
 
 
-class RibonanzaNetPreTrainedModel(PreTrainedModel):
+class RibonanzaNetPreTrainedModel(CheckedLoading, PreTrainedModel):
     """Weights, initialisation and capabilities that all RibonanzaNet models share."""
 
     config: RibonanzaNetConfig

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ...tokenization import KEPT_ENDS, RnaTokenizerFast
+from ..golden import record_golden
 from ..original_checkpoint import read_checkpoint
 from .configuration_rnatracker import NUM_CHANNELS, RnaTrackerConfig
 from .modeling_rnatracker import RnaTrackerForLocalisation
@@ -159,6 +160,7 @@ def _write(model: RnaTrackerForLocalisation, tokenizer: RnaTokenizerFast, output
         folder = Path(temporary) / "checkpoint"
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        record_golden(model, tokenizer, folder)
         _check_reload(model, folder)
         if output.exists():
             output.rmdir()

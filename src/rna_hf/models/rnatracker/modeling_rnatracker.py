@@ -19,6 +19,7 @@ from transformers.utils.generic import can_return_tuple
 from ...layers.plain import floating_dtype, is_plain, may_decide
 from ...outputs import PooledModelOutput
 from ..base import UnknownNucleotidesWarning
+from ..golden import CheckedLoading
 from ..heads import LocalisationHead, SequenceClassificationHead
 from .configuration_rnatracker import NUM_CHANNELS, RnaTrackerConfig
 
@@ -110,7 +111,7 @@ class RnaTrackerAttentionPooling(nn.Module):
         return torch.bmm(weights[:, None].to(hidden_states.dtype), hidden_states)[:, 0], weights
 
 
-class RnaTrackerPreTrainedModel(PreTrainedModel):
+class RnaTrackerPreTrainedModel(CheckedLoading, PreTrainedModel):
     """Weights, initialisation and capabilities that all RNATracker models share."""
 
     config: RnaTrackerConfig
