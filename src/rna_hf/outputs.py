@@ -14,6 +14,7 @@ class PairTrackModelOutput(ModelOutput):
 
     Attributes:
         last_hidden_state: (B, L, H), sequence state after the last layer.
+        pooler_output: (B, H), its mean over the nucleotides, without special tokens and padding.
         hidden_states: on request, the embedding and the sequence state after each layer, each (B, L, H).
         pair_states: on request, the initial pair state and the one after each layer, each (B, L, L, C).
         last_pair_state: on request, (B, L, L, C), pair state after the last layer.
@@ -21,6 +22,7 @@ class PairTrackModelOutput(ModelOutput):
     """
 
     last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     pair_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None

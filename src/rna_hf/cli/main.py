@@ -20,6 +20,7 @@ from .system import Stopped, discard_output, one_line, prepare_streams, stop_by_
 # Command: its module and one line of help.
 COMMANDS = {
     "predict": ("rna_hf.cli.predict", "predict reactivity, degradation, structure, 3D or reads of the RNAs of a file"),
+    "embed": ("rna_hf.cli.embed", "write the model's states, a vector for each RNA or each nucleotide"),
     "models": ("rna_hf.cli.models", "list the checkpoints that ship with this package"),
     "finetune": ("rna_hf.cli.finetune", "train a head on your own data"),
     "pretrain": ("rna_hf.cli.pretrain", "train in stages, with labels that models predict"),
@@ -29,7 +30,7 @@ COMMANDS = {
 }
 
 # Commands that go on where they were stopped.
-RESUMABLE = ("predict", "finetune", "pretrain")
+RESUMABLE = ("predict", "embed", "finetune", "pretrain")
 
 USAGE = """usage: rna-hf [--version] [--help] [--debug] COMMAND ...
 

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..allocator import share_one_heap
@@ -13,8 +13,11 @@ from ..options import OneLineParser, add_options, given_options, parse_strictly
 from ..prediction.options import RunOptions
 from ..prediction.processes import MainProcessStopped, find_process
 from ..prediction.run import check_call, check_input, predict
-from ..tasks import TASKS, predictions
+from ..tasks import TASKS, Task, predictions
 from .system import hide_bars_of_files, one_line
+
+ARGUMENTS = ("input", "output", "model", "quiet")
+"""What every command has that reads an input and writes to a folder."""
 
 INPUT_HELP = """INPUT that names an existing path, or looks like one (it has '/', '\\' or '.'), is a file; else it is a
 sequence. A file is FASTA, FASTQ, a table with a column `sequence`, or text with one sequence a line. Without an `id`
@@ -58,6 +61,14 @@ def make_parser(name: str) -> argparse.ArgumentParser:
         epilog=f"{prediction.notes}\n\n{INPUT_HELP}".strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_arguments(parser, task)
+    add_options(parser, prediction)
+    add_options(parser, RunOptions, leave_out=prediction.run_options_left_out())
+    return parser
+
+
+def add_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
+    """Give a parser what every command has that reads an input and writes to a folder."""
     parser.add_argument(
         "input",
         metavar="INPUT",
@@ -69,11 +80,8 @@ def make_parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", metavar="NAME_OR_FOLDER", help=f"checkpoint: a folder or one of `rna-hf models`; {default}"
     )
-    add_options(parser, prediction)
-    add_options(parser, RunOptions, leave_out=prediction.run_options_left_out())
     parser.add_argument("--quiet", action="store_true", help="show warnings and errors only")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
 
 
 def main(argv: Sequence[str]) -> int:
@@ -88,13 +96,27 @@ def main(argv: Sequence[str]) -> int:
     if argv and argv[0] in ("-h", "--help"):
         print(usage())
         return 0
+    return run_command(lambda: _parse(argv), check_call, predict)
+
+
+def run_command(parse: Callable[[], dict[str, Any]], check: Callable[..., Any], run: Callable[..., Any]) -> int:
+    """Run what reads an input and writes to a folder: arguments are checked before anything heavy is imported.
+
+    Args:
+        parse: returns the arguments by name: `input`, `output`, `model`, `quiet` and others.
+        check: takes the output, what is between in the signature of `run`, and the options.
+        run: the function.
+
+    Returns:
+        Exit code 0; whatever goes wrong is raised.
+    """
     # Of several processes with the same arguments the main one does the talking.
     is_helper = find_process()[0] > 0
     try:
-        task, values = _parse(argv)
+        values = parse()
         inputs, output, quiet = (values.pop(name) for name in ("input", "output", "quiet"))
-        options = {name: value for name, value in values.items() if name != "model"}
-        check_call(output, task, values["model"], options)
+        named = {name: values[name] for name in ("task", "model") if name in values}
+        check(output, *named.values(), {name: value for name, value in values.items() if name not in named})
         check_input(inputs)
     except (ValueError, OSError):
         if is_helper:
@@ -116,7 +138,7 @@ def main(argv: Sequence[str]) -> int:
     hide_bars_of_files()
     register()
     try:
-        predict(inputs, output, task=task, progress=not (quiet or is_helper), distributed=True, **values)
+        run(inputs, output, progress=not (quiet or is_helper), distributed=True, **values)
     except MainProcessStopped:
         # Its message and its exit code are enough; ours might come first and let the launcher end it unheard.
         return 0
@@ -127,8 +149,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parse(argv: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Return the task, and the values of all other arguments by name."""
+def _parse(argv: Sequence[str]) -> dict[str, Any]:
+    """Return the values of all arguments by name."""
     known = predictions()
     if not argv:
         raise ValueError("the task is missing: rna-hf predict TASK INPUT -o DIR (see rna-hf predict --help)")
@@ -138,9 +160,9 @@ def _parse(argv: Sequence[str]) -> tuple[str, dict[str, Any]]:
     if name not in known:
         raise ValueError(f"there is no task {name!r}; choose one of {', '.join(known)} (see rna-hf predict --help)")
     namespace = parse_strictly(make_parser(name), argv[1:], known)
-    values = {argument: getattr(namespace, argument) for argument in ("input", "output", "model", "quiet")}
+    values = {"task": name} | {argument: getattr(namespace, argument) for argument in ARGUMENTS}
     left_out = known[name].run_options_left_out()
-    return name, values | given_options(namespace, known[name]) | given_options(namespace, RunOptions, left_out)
+    return values | given_options(namespace, known[name]) | given_options(namespace, RunOptions, left_out)
 
 
 def _speak_plainly(quiet: bool, is_helper: bool) -> None:

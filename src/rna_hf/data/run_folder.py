@@ -40,14 +40,15 @@ class RunFolder:
         path: the folder; created if need be.
         format: of the file of predictions, `parquet`, `csv` or `jsonl`.
         rows_per_sequence: number of rows for each sequence.
+        stem: name of the file of predictions without its suffix.
 
     Attributes:
         predictions: the file of predictions.
     """
 
-    def __init__(self, path: Path, format: str, rows_per_sequence: int = 1):
+    def __init__(self, path: Path, format: str, rows_per_sequence: int = 1, stem: str = "predictions"):
         self.path = path
-        self.predictions = path / f"predictions.{format}"
+        self.predictions = path / f"{stem}.{format}"
         self._format = format
         self._rows_per_sequence = rows_per_sequence
         self._parts = path / _PARTS_FOLDER
@@ -260,7 +261,7 @@ class RunFolder:
             schema: of the file.
             write: writes it, see `rna_hf.data.table_files`.
         """
-        parts = (_read_table(self._part(number), schema=schema) for number in range(num_parts))
+        parts = _Parts([self._part(number) for number in range(num_parts)], schema)
         with replacing(self.predictions) as temporary:
             write(temporary, parts, schema)
 
@@ -361,7 +362,17 @@ class RunFolder:
         self._files = []
 
     def _prediction_files(self) -> list[str]:
-        return [f"predictions.{format}" for format in FORMATS]
+        return [f"{self.predictions.stem}.{format}" for format in FORMATS]
+
+
+class _Parts:
+    """The tables of parts, one in memory at a time, as often as somebody goes through them."""
+
+    def __init__(self, paths: list[Path], schema: "pa.Schema"):
+        self._paths, self._schema = paths, schema
+
+    def __iter__(self) -> Iterator["pa.Table"]:
+        return (_read_table(path, schema=self._schema) for path in self._paths)
 
 
 def _write_table(path: Path, table: "pa.Table") -> None:

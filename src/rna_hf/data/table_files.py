@@ -7,12 +7,14 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = ("parquet", "csv", "jsonl")
+FORMATS = ("parquet", "csv", "jsonl", "npz", "h5")
+TEXT_AND_PARQUET = FORMATS[:3]
+VECTOR_FORMATS = ("parquet", "npz", "h5")
 
 # The columns of a table with a row for each nucleotide that stand for `sequence`.
 POSITION = "position"
@@ -126,3 +128,99 @@ def _lists(column: "pa.ChunkedArray") -> Iterator[list[str]]:
         for length in pc.list_value_length(array).to_pylist():
             yield numbers[start : start + length]
             start += length
+
+
+def write_npz(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
+    """Write `id` and one column of vectors as arrays of NumPy: `ids` and `embeddings`.
+
+    `embeddings` is (RNAs, H); of a vector for each nucleotide it is (all nucleotides, H), and `lengths` (RNAs,) says
+    how many of its rows each RNA has, in order. Goes through the tables more than once, with one in memory.
+    """
+    import zipfile
+
+    import numpy as np
+
+    lengths, width = _count_rows(tables, schema)
+    ids = np.array([identifier for table in tables for identifier in table.column("id").to_pylist()], dtype=str)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in {"ids": ids, **({"lengths": lengths} if _is_matrix(schema) else {})}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+        with archive.open("embeddings.npy", "w", force_zip64=True) as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (int(lengths.sum()), width)}
+            np.lib.format.write_array_header_2_0(file, header)
+            for rows in _vectors(tables, schema):
+                file.write(rows.astype("<f4").tobytes())
+
+
+def write_h5(path: Path, tables: Iterable["pa.Table"], schema: "pa.Schema") -> None:
+    """Write what `write_npz` writes as data sets of an HDF5 file."""
+    import numpy as np
+
+    h5py = import_h5py()
+    lengths, width = _count_rows(tables, schema)
+    with h5py.File(path, "w") as file:
+        ids = [identifier for table in tables for identifier in table.column("id").to_pylist()]
+        file.create_dataset("ids", data=np.array(ids, dtype=object), dtype=h5py.string_dtype())
+        if _is_matrix(schema):
+            file.create_dataset("lengths", data=lengths)
+        embeddings = file.create_dataset("embeddings", (int(lengths.sum()), width), dtype="<f4")
+        start = 0
+        for rows in _vectors(tables, schema):
+            embeddings[start : start + len(rows)] = rows
+            start += len(rows)
+
+
+def import_h5py() -> Any:
+    """Return the package h5py.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError("format h5 needs the package h5py: pip install 'rna-hf[h5]'") from error
+    return h5py
+
+
+def _is_matrix(schema: "pa.Schema") -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(schema.field(schema.names[1]).type.value_type))
+
+
+def _count_rows(tables: Iterable["pa.Table"], schema: "pa.Schema") -> tuple[Any, int]:
+    """Return how many vectors each row has, and how many numbers a vector."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    counts: list[int] = []
+    width = 0
+    for table in tables:
+        column = table.column(schema.names[1])
+        is_matrix = _is_matrix(schema)
+        counts += pc.list_value_length(column).to_pylist() if is_matrix else [1] * table.num_rows
+        if table.num_rows and not width:
+            first = column.combine_chunks()
+            width = len(first.flatten()[0] if is_matrix else first[0])
+    return np.array(counts, dtype=np.int64), width
+
+
+def _vectors(tables: Iterable["pa.Table"], schema: "pa.Schema") -> Iterator[Any]:
+    """Yield the vectors of each table, (rows, H)."""
+    for table in tables:
+        array = table.column(schema.names[1]).combine_chunks()
+        numbers = array.flatten().flatten() if _is_matrix(schema) else array.flatten()
+        _, width = _count_rows([table], schema)
+        yield numbers.to_numpy().reshape(-1, width)
+
+
+WRITERS = {
+    "parquet": write_parquet,
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+    "npz": write_npz,
+    "h5": write_h5,
+}
+"""What writes a file of each of `FORMATS`."""

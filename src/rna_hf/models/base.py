@@ -47,6 +47,10 @@ class RnaConfig(LoaderFileMixin, PreTrainedConfig):
         """
         return 1
 
+    def num_positions(self, length: int) -> int:
+        """Return how many states a sequence of `length` nucleotides has: one for each, unless a model shortens it."""
+        return length
+
     @property
     def masks_padding(self) -> bool:
         """Whether a sequence gives the same output alone, padded and in any batch."""

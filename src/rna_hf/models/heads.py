@@ -54,6 +54,15 @@ def mean_over(states: Tensor, keep: Tensor) -> Tensor:
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+def find_nucleotides(config: Any, states: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
+    """Return where the nucleotides of states (B, L, N) are, (B, L): not at padding, nor at <bos> and <eos>."""
+    keep = states.new_ones(states.shape[:2], dtype=torch.bool) if attention_mask is None else attention_mask != 0
+    for token in (config.bos_token_id, config.eos_token_id):
+        if input_ids is not None and token is not None:
+            keep = keep & (input_ids != token)
+    return keep
+
+
 def recorded(outputs: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return what a head hands on of the base model's output: what was asked for, under the same names."""
     return {name: outputs.get(name) for name in names}
@@ -109,12 +118,8 @@ class Head(_Base):
             )
 
     def nucleotides(self, states: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
-        """Return where nucleotides are, (B, L): not at padding, nor at <bos> and <eos>."""
-        keep = states.new_ones(states.shape[:2], dtype=torch.bool) if attention_mask is None else attention_mask != 0
-        for token in (self.config.bos_token_id, self.config.eos_token_id):
-            if input_ids is not None and token is not None:
-                keep = keep & (input_ids != token)
-        return keep
+        """Return where nucleotides are, (B, L); see `find_nucleotides`."""
+        return find_nucleotides(self.config, states, input_ids, attention_mask)
 
     def pool(self, outputs: Any, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
         """Return the state of each sequence, (B, H): the base model's own, or the mean over nucleotides."""

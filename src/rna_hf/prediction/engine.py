@@ -32,7 +32,7 @@ from ..data.checks import InputSummary, SequenceChecker, explain_caution
 from ..data.kept_columns import KeptColumns
 from ..data.records import SequenceInput, SequenceRecord
 from ..data.run_folder import SKIPPED_FILE, RunFolder
-from ..data.table_files import NUCLEOTIDE, POSITION, Remark, write_csv, write_jsonl, write_long_csv, write_parquet
+from ..data.table_files import NUCLEOTIDE, POSITION, WRITERS, Remark, write_long_csv
 from ..memory import MemoryLimit, available_memory
 from ..tasks import WARNING, Kind, Prediction, Row, Task, join_cautions
 from ..version import __version__
@@ -90,6 +90,10 @@ class Run:
             self.options.flip_average,
             self._batch_sequences,
         )
+
+    def _folder(self, output: Path) -> RunFolder:
+        prediction = self.prediction
+        return RunFolder(output, self.options.format, prediction.rows_per_sequence, prediction.file_stem)
 
     @property
     def _batch_sequences(self) -> int | None:
@@ -170,16 +174,14 @@ class Run:
                 ids = [record.id for record in chunk]
                 predicted = predictor.predict([record.sequence for record in chunk], bar.update, ids)
                 for row in self._rows(chunk, predicted):
-                    values = {
-                        name: row[name].tolist() if kind == "numbers" else row[name] for name, kind in kinds.items()
-                    }
+                    values = {name: _plain(row[name], kind) for name, kind in kinds.items()}
                     rows.append(values | {name: row[name] for name in self.kept.names})
         return rows
 
     def write(self, source: SequenceInput, output: Path) -> Path:
         """Write the rows to a folder, continuing what is there, and return the path of the file of predictions."""
         processes, overwrite = self.processes, self.options.overwrite
-        folder = RunFolder(output, self.options.format, self.prediction.rows_per_sequence)
+        folder = self._folder(output)
         with folder.open():
             description = self._describe(source)
             if folder.prepare(description, source, overwrite) == "finished":
@@ -239,7 +241,7 @@ class Run:
         """Return what writes the file of predictions."""
         if self.options.format == "csv" and self.prediction.per_nucleotide and not self.options.wide:
             return partial(write_long_csv, remark_column=WARNING, find_remarks=self._remarks)
-        return {"parquet": write_parquet, "csv": write_csv, "jsonl": write_jsonl}[self.options.format]
+        return WRITERS[self.options.format]
 
     def _remarks(self, sequence: str) -> list[Remark]:
         """Return what to be careful of, by stretches of an RNA."""
@@ -267,7 +269,7 @@ class Run:
     def assist(self, source: SequenceInput, output: Path) -> Path:
         """Do this process's share of a run that the main process leads; return when the main process has finished."""
         processes = self.processes
-        folder = RunFolder(output, self.options.format, self.prediction.rows_per_sequence)
+        folder = self._folder(output)
         plan = processes.agree()
         if plan["is_finished"]:
             return folder.predictions
@@ -377,12 +379,21 @@ class Run:
         }
 
     def _columns(self) -> dict[str, Kind]:
-        return {"id": "text", "sequence": "text", **self.prediction.columns(self.config), WARNING: "text"}
+        columns = self.prediction.columns(self.config)
+        if self.prediction.is_lean:
+            return {"id": "text", **columns}
+        return {"id": "text", "sequence": "text", **columns, WARNING: "text"}
 
     def _schema(self, columns: Mapping[str, Kind]) -> "pa.Schema":
         import pyarrow as pa
 
-        types = {"numbers": pa.list_(pa.float32()), "number": pa.float32(), "index": pa.int32(), "text": pa.string()}
+        types = {
+            "numbers": pa.list_(pa.float32()),
+            "matrix": pa.list_(pa.list_(pa.float32())),
+            "number": pa.float32(),
+            "index": pa.int32(),
+            "text": pa.string(),
+        }
         fields = [pa.field(name, types[kind]) for name, kind in columns.items()] + self.kept.fields()
         facts = {
             "task": self.task.name,
@@ -397,6 +408,13 @@ class Run:
 
         disable = None if self.progress is None else not self.progress
         return tqdm(total=total, initial=done, unit="seq", desc=self.task.name, disable=disable, smoothing=0.05)
+
+
+def _plain(value: Any, kind: Kind) -> Any:
+    """Return a value of a row as plain Python values."""
+    if kind == "matrix":
+        return [numbers.tolist() for numbers in value]
+    return value.tolist() if kind == "numbers" else value
 
 
 def _table(rows: list[Row], schema: "pa.Schema") -> "pa.Table":

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..data.table_files import FORMATS
+from ..data.table_files import TEXT_AND_PARQUET, VECTOR_FORMATS
 from ..options import check_choices, option
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -30,7 +30,7 @@ class RunOptions:
     """
 
     flip_average: bool = option(False, "average with the prediction for the reversed sequence (2 x slower)")
-    format: str = option("parquet", "of the file of predictions", choices=FORMATS)
+    format: str = option("parquet", "of the file of predictions", choices=TEXT_AND_PARQUET)
     wide: bool = option(False, "in a CSV a row for each RNA, lists as JSON, not a row for each nucleotide")
     keep_columns: bool = option(
         False, "also write the input's other columns; of a FASTA or FASTQ header the rest, as `description`"
@@ -57,3 +57,14 @@ class RunOptions:
             raise ValueError(f"wide is for format csv; {self.format} has a row for each RNA anyway")
         if self.plot_rows < 0:
             raise ValueError(f"plot_rows must be 0 or more, got {self.plot_rows}")
+
+
+@dataclass(frozen=True)
+class EmbeddingRunOptions(RunOptions):
+    """Those of `rna_hf.embed` and `rna-hf embed`: the same but for the formats.
+
+    Attributes:
+        format: `parquet`, `npz` or `h5`, see `rna_hf.data.table_files`.
+    """
+
+    format: str = option("parquet", "of the file of embeddings", choices=VECTOR_FORMATS)

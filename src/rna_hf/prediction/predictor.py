@@ -212,6 +212,12 @@ def load_config(checkpoint: Path, task: Task) -> Any:
         raise ValueError(
             f"checkpoint {checkpoint.name!r}: config.json must hold a JSON object, not {type(raw).__name__}"
         )
+    if task.takes_any_head:
+        with explain_checkpoint(checkpoint):
+            config = AutoConfig.from_pretrained(checkpoint)
+        if not isinstance(config, RnaConfig):
+            raise ValueError(f"checkpoint {checkpoint.name!r} is of another package (model_type {config.model_type!r})")
+        return config
     mapping = task.auto_class()._model_mapping
     accepted = {config_class.model_type: mapping[config_class] for config_class in mapping.keys()}  # noqa: SIM118
     model_type = raw.get("model_type")

@@ -9,9 +9,10 @@ from typing import Any, overload
 
 from ..checkpoints import find_checkpoint
 from ..data.sources import find_standard_input, is_path_like, is_read_once, open_sequences
+from ..data.table_files import import_h5py
 from ..options import option_names, split_options
-from ..tasks import TASKS, Prediction, Task, predictions
-from .options import RunOptions
+from ..tasks import EMBEDDING, TASKS, Prediction, Task, predictions
+from .options import EmbeddingRunOptions, RunOptions
 from .processes import Processes
 
 logger = logging.getLogger(__name__)
@@ -114,23 +115,74 @@ def predict(
         10
     """
     with Processes.join() if distributed else Processes() as processes:
-        chosen, prediction, run_options, checkpoint = check_call(output, task, model, options)
-        if processes.count > 1 and output is None:
-            raise ValueError(f"{processes.count} processes share a run through its output folder; name one")
-        if processes.count > 1 and ((isinstance(inputs, str) and inputs == "-") or _is_pipe(inputs)):
-            what = "standard input" if inputs == "-" else str(inputs)
-            raise ValueError(f"{what} cannot be read by {processes.count} processes; give a file")
-        with open_sequences(inputs, keep_columns=run_options.keep_columns) as source:
-            from .engine import Run
+        return _run(inputs, output, check_call(output, task, model, options), processes, progress)
 
-            run = Run(chosen, prediction, checkpoint, run_options, processes, progress)
-            if output is None:
-                return run.collect(source)
-            if not processes.is_main:
-                return run.assist(source, Path(output))
-            if not source.is_resumable:
-                logger.warning("%s cannot be read twice: this run cannot be resumed if it is interrupted", source.name)
-            return run.write(source, Path(output))
+
+def embed(
+    inputs: str | os.PathLike | Iterable[Any],
+    output: str | os.PathLike | None = None,
+    *,
+    model: str | os.PathLike | None = None,
+    progress: bool | None = None,
+    distributed: bool = False,
+    **options: Any,
+) -> list[dict[str, Any]] | Path:
+    """Return or write the states of a base model for every sequence of an input.
+
+    With an output folder it writes `embeddings.parquet` with the columns `id` and `embedding`, or `.npz` or `.h5` (see
+    `rna_hf.data.table_files`), as it comes, and a run that was interrupted is continued by the same call, as `predict`
+    is. Numbers are the same alone and in any batch, up to the rounding of float32.
+
+    Args:
+        inputs: see `predict`.
+        output: folder to write to; None returns the rows.
+        model: a checkpoint saved with any head, see `predict`.
+        progress: see `predict`.
+        distributed: see `predict`.
+        **options: `pooling` and `layer`, see `rna_hf.tasks.embedding.EmbeddingPrediction`, and attributes of
+            `EmbeddingRunOptions`.
+
+    Returns:
+        Without `output` a list with a dict for each sequence: `id` and `embedding`, a list of H floats, or with
+        `pooling` "none" L lists of H. With `output` the path of the file of embeddings.
+
+    Raises:
+        ValueError: the input, the checkpoint or an option cannot be used; the message says why.
+        TypeError: there is no such option.
+
+    Example:
+        >>> rows = rna_hf.embed(["GGGAAACUCC", "GGCA"], pooling="mean")
+        >>> len(rows[0]["embedding"])
+        128
+    """
+    with Processes.join() if distributed else Processes() as processes:
+        return _run(inputs, output, check_embed_call(output, model, options), processes, progress)
+
+
+_Call = tuple[Task, Prediction, RunOptions, Path]
+
+
+def _run(
+    inputs: Any, output: str | os.PathLike | None, call: _Call, processes: Processes, progress: bool | None
+) -> list[dict[str, Any]] | Path:
+    """Start a run whose options are checked."""
+    task, prediction, run_options, checkpoint = call
+    if processes.count > 1 and output is None:
+        raise ValueError(f"{processes.count} processes share a run through its output folder; name one")
+    if processes.count > 1 and ((isinstance(inputs, str) and inputs == "-") or _is_pipe(inputs)):
+        what = "standard input" if inputs == "-" else str(inputs)
+        raise ValueError(f"{what} cannot be read by {processes.count} processes; give a file")
+    with open_sequences(inputs, keep_columns=run_options.keep_columns) as source:
+        from .engine import Run
+
+        run = Run(task, prediction, checkpoint, run_options, processes, progress)
+        if output is None:
+            return run.collect(source)
+        if not processes.is_main:
+            return run.assist(source, Path(output))
+        if not source.is_resumable:
+            logger.warning("%s cannot be read twice: this run cannot be resumed if it is interrupted", source.name)
+        return run.write(source, Path(output))
 
 
 def check_call(
@@ -152,6 +204,25 @@ def check_call(
     elif not os.fspath(output):
         raise ValueError("the output folder's name is empty; name a folder")
     return chosen, prediction, run_options, find_checkpoint(model, chosen.default_checkpoint, task)
+
+
+def check_embed_call(
+    output: str | os.PathLike | None, model: str | os.PathLike | None, options: dict[str, Any]
+) -> tuple[Task, Prediction, RunOptions, Path]:
+    """Check the arguments of `embed`, as `check_call` does those of `predict`."""
+    prediction = EMBEDDING.prediction
+    assert prediction is not None
+    known = {*prediction.options(), *option_names(EmbeddingRunOptions)} - prediction.run_options_left_out()
+    if unknown := [name for name in options if name not in known]:
+        raise TypeError(f"embed() has no option {unknown[0]!r}; options: {', '.join(sorted(known))}")
+    for_run, for_task = split_options(options, [EmbeddingRunOptions, prediction])
+    run_options = EmbeddingRunOptions(**for_run)
+    if output is not None and not os.fspath(output):
+        raise ValueError("the output folder's name is empty; name a folder")
+    if run_options.format == "h5":
+        import_h5py()
+    checkpoint = find_checkpoint(model, EMBEDDING.default_checkpoint, EMBEDDING.name)
+    return EMBEDDING, prediction.with_options(**for_task), run_options, checkpoint
 
 
 def check_input(inputs: str) -> None:

@@ -7,6 +7,7 @@ default checkpoints and the tables of the README. Importing this imports neither
 from .base import WARNING, Caution, Kind, Prediction, ProfilePrediction, Row, Task, Training, join_cautions
 from .classification import CONTACT_PREDICTION, SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION
 from .degradation import DEGRADATION
+from .embedding import EMBEDDING
 from .localisation import LOCALISATION
 from .masked_lm import MASKED_LM
 from .reactivity import REACTIVITY, REACTIVITY_UNIT
@@ -42,6 +43,7 @@ def trainings() -> dict[str, Training]:
 
 
 __all__ = [
+    "EMBEDDING",
     "REACTIVITY_UNIT",
     "TASKS",
     "WARNING",

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from ..models.base import RnaConfig
     from .scores import BatchMetrics
 
-# What a column holds in a row: float32 numbers, as many as the sequence is long; one float32; a whole number; a string.
-Kind = Literal["numbers", "number", "index", "text"]
+# What a column holds in a row: float32 numbers, mostly as many as the sequence is long; rows of such; one float32; a
+# whole number; a string.
+Kind = Literal["numbers", "matrix", "number", "index", "text"]
 Row = dict[str, Any]
 
 WARNING = "warning"
@@ -70,6 +71,8 @@ class Prediction(ABC):
         files_in_words: what stands beside the table.
         unit: of the predicted values, for the files' metadata.
         plot_file: name of the picture of the first RNAs; None if there is none.
+        file_stem: name of the table's file without its suffix.
+        is_lean: whether the table has `id` and the predicted columns alone.
         per_nucleotide: whether it has a value for each nucleotide, so that a table may have a row for each.
         can_flip: whether the prediction for the reversed sequence says something about the sequence itself.
         cpu_batch_sequences: most sequences of a batch on a CPU; None if only their nucleotides are limited.
@@ -81,6 +84,8 @@ class Prediction(ABC):
     files_in_words: ClassVar[str] = ""
     unit: ClassVar[str]
     plot_file: ClassVar[str | None] = None
+    file_stem: ClassVar[str] = "predictions"
+    is_lean: ClassVar[bool] = False
     per_nucleotide: ClassVar[bool] = False
     can_flip: ClassVar[bool] = True
     cpu_batch_sequences: ClassVar[int | None] = None
@@ -306,6 +311,7 @@ class Task:
         prediction: how it is predicted; None where it is only trained.
         training: how it is trained; None where it is only predicted.
         default_checkpoint: name of the checkpoint that is used when none is named; None where there is none.
+        takes_any_head: whether a checkpoint may have been saved with another head, whose base model is then used.
     """
 
     name: str
@@ -313,6 +319,7 @@ class Task:
     prediction: Prediction | None = None
     training: Training | None = None
     default_checkpoint: str | None = None
+    takes_any_head: bool = False
 
     @property
     def pipeline_name(self) -> str:

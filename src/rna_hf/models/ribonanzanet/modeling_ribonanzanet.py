@@ -42,6 +42,8 @@ from ..heads import (
     SequenceClassificationHead,
     SequenceDropoutHead,
     TokenClassificationHead,
+    find_nucleotides,
+    mean_over,
 )
 from .configuration_ribonanzanet import RibonanzaNetConfig
 
@@ -395,8 +397,10 @@ class RibonanzaNetModel(RibonanzaNetPreTrainedModel):
             )
             if output_pair_states:
                 all_pair_states += (pair_states,)
+        nucleotides = find_nucleotides(self.config, hidden_states, input_ids, attention_mask)
         return PairTrackModelOutput(
             last_hidden_state=hidden_states,
+            pooler_output=mean_over(hidden_states, nucleotides),
             pair_states=all_pair_states if output_pair_states else None,
             last_pair_state=pair_states if output_last_pair_state else None,
         )
