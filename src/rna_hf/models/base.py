@@ -10,6 +10,9 @@ from transformers import PreTrainedConfig
 
 from .loader_file import LoaderFileMixin
 
+GOLDEN_FILE = "golden.json"
+"""Of a checkpoint's folder: what the model gives, for a check of loading; no prediction depends on it."""
+
 
 class UnknownNucleotidesWarning(UserWarning):
     """A sequence of a batch has more unknown nucleotides (N) than `config.max_unknown_share`.

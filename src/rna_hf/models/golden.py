@@ -24,8 +24,8 @@ from transformers.utils.hub import cached_file
 
 from ..atomic_files import replace_text
 from ..version import __version__
+from .base import GOLDEN_FILE
 
-GOLDEN_FILE = "golden.json"
 CHECK_VARIABLE = "RNA_HF_CHECK"
 
 # Relative to the range of an output. Another CPU, library or number of threads adds up in another order: one or two

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..data.batches import make_batches
-from ..models.base import RnaConfig, UnknownNucleotidesWarning
+from ..models.base import GOLDEN_FILE, RnaConfig, UnknownNucleotidesWarning
 from ..tasks import Prediction, Row, Task
 
 # Letters of a sequence in a message.
@@ -254,7 +254,7 @@ def hash_checkpoint(folder: Path) -> str:
     """Return the SHA-256 of the files of a checkpoint that its predictions depend on."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in (".json", ".safetensors", ".txt", ".py"):
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".txt", ".py") and path.name != GOLDEN_FILE:
             with open(path, "rb") as file:
                 digest.update(
                     f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode(errors="surrogateescape")
