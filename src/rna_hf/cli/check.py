@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..checkpoints import find_checkpoint
 from ..options import OneLineParser
+from .system import hide_bars_of_files
 
 DESCRIPTION = """Compare a checkpoint with its golden output (golden.json): the weights' hash, the configuration, what
 its tokenizer gives, and what the model computes for two short sequences. Exit code 0 if all of it holds, 1 if not, 2 if
@@ -22,6 +23,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     folder = find_checkpoint(arguments.checkpoint)
 
+    hide_bars_of_files()
     from ..hub.golden import compare_golden, write_golden
 
     if arguments.write:
