@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"cli"},
     {"registration"},
-    {"training", "pipelines", "hub"},
+    {"training", "pipelines", "hub", "evaluation"},
     {"prediction"},
     {"tasks"},
     {"data", "checkpoints", "memory", "plots", "interpretation", "auto"},

@@ -11,7 +11,7 @@ import numpy as np
 from ..atomic_files import replacing
 from ..measured import is_measured
 from .base import ProfilePrediction, Row, Task, Training
-from .scores import ChannelMetrics, pearson_r
+from .scores import ChannelMetrics, column_errors, pearson_r
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,10 +119,9 @@ class DegradationMetrics(ChannelMetrics):
     def compute(self, batches: list[Any]) -> dict[str, float]:
         values, labels = (np.concatenate(part).astype(np.float64) for part in zip(*batches, strict=True))
         result: dict[str, float] = {}
-        errors = {}
+        errors = dict(zip(self.channels, column_errors(values, labels), strict=True))
         for index, name in enumerate(self.channels):
             known = is_measured(labels[:, index])
-            errors[name] = float(np.sqrt(np.mean((values[known, index] - labels[known, index]) ** 2)))
             result[f"rmse_{name}"] = errors[name]
             result[f"pearson_{name}"] = pearson_r(values[known, index], labels[known, index])
         result["mcrmse"] = float(np.mean(list(errors.values())))

@@ -131,6 +131,20 @@ def channel_metrics(
     return result
 
 
+def column_errors(predictions: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Return the root mean squared error of each column over its measured values; their mean is the MCRMSE.
+
+    Args:
+        predictions: (N, C).
+        labels: (N, C); NaN or -100 where not measured.
+    """
+    errors = []
+    for column in range(labels.shape[1]):
+        known = is_measured(labels[:, column])
+        errors.append(float(np.sqrt(np.mean((predictions[known, column] - labels[known, column]) ** 2))))
+    return errors
+
+
 def select_channels(record: MeasuredProfile, channels: Sequence[str]) -> np.ndarray:
     """Columns of a record's reactivity by name.
 

@@ -1,0 +1,97 @@
+"""The metrics as modules of `evaluate`: opened offline from the package, the same numbers as in training."""
+
+import evaluate
+import numpy as np
+import pytest
+import torch
+from transformers import EvalPrediction
+
+from rna_hf import RibonanzaNetConfig, RnaTrackerConfig, evaluation
+from rna_hf.structure.coordinates import lddt, rmsd, tm_score
+from rna_hf.tasks import TASKS
+
+RANDOM = np.random.default_rng(0)
+LENGTHS = (7, 12, 9)
+
+
+def in_training(task, config, values, labels):
+    """What the metrics of a training give for batches of one RNA each."""
+    metrics = TASKS[task].training.metrics(config)
+    parts = [torch.tensor(np.array(part, dtype=np.float32))[None] for part in values]
+    known = [torch.tensor(np.array(part, dtype=np.float32))[None] for part in labels]
+    for number, pair in enumerate(zip(parts, known, strict=True), start=1):
+        result = metrics(EvalPrediction(*pair), compute_result=number == len(parts))
+    return result
+
+
+def random_rows(width):
+    values = [RANDOM.random((length, width)).astype(np.float32) for length in LENGTHS]
+    labels = [RANDOM.random((length, width)).astype(np.float32) for length in LENGTHS]
+    for part in labels:
+        part[0, 0], part[1] = np.nan, -100
+    return [part.tolist() for part in values], [part.tolist() for part in labels]
+
+
+@pytest.mark.parametrize("name", sorted(evaluation.METRICS))
+def test_each_opens_by_its_path_and_says_what_it_is(name):
+    module = evaluate.load(evaluation.path(name))
+    assert set(module.features) == {"predictions", "references"}
+    assert module.description == evaluation.METRICS[name].description
+
+
+def test_reactivity_is_that_of_training():
+    values, labels = random_rows(2)
+    expected = in_training("reactivity", RibonanzaNetConfig(), values, labels)
+    found = evaluation.load("reactivity").compute(predictions=values, references=labels, channels=["2A3", "DMS"])
+    assert found == pytest.approx(expected)
+
+
+def test_mcrmse_is_that_of_training():
+    values, labels = random_rows(5)
+    expected = in_training("degradation", RibonanzaNetConfig(), values, labels)["mcrmse"]
+    module = evaluation.load("mcrmse")
+    assert module.compute(predictions=values, references=labels) == {"mcrmse": pytest.approx(expected)}
+    for one, other in zip(values, labels, strict=True):
+        module.add_batch(predictions=[one], references=[other])
+    assert module.compute() == {"mcrmse": pytest.approx(expected)}
+
+
+def test_localisation_is_that_of_training():
+    config = RnaTrackerConfig()
+    logits = RANDOM.random((6, len(config.compartments)))
+    labels = RANDOM.dirichlet(np.ones(len(config.compartments)), 6)
+    labels[2] = np.nan
+    expected = in_training("localisation", config, logits, labels)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    found = evaluation.load("localisation").compute(
+        predictions=shares.tolist(), references=labels.tolist(), compartments=list(config.compartments)
+    )
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_structures():
+    native = RANDOM.random((15, 3)) * 20
+    model = native + RANDOM.normal(size=native.shape)
+    native[3] = np.nan
+    found = evaluation.load("tertiary_structure").compute(
+        predictions=[model.tolist()] * 2, references=[native.tolist()] * 2
+    )
+    expected = {"tm_score": tm_score(model, native), "rmsd": rmsd(model, native), "lddt": lddt(model, native)[0]}
+    assert found == pytest.approx(expected)
+
+
+def test_pairs():
+    module = evaluation.load("pair_f1")
+    found = module.compute(predictions=["((...))", "(.....)"], references=["((...))", ".(...)."])
+    assert (found["precision"], found["recall"], found["f1"]) == (0.5, 0.5, 0.5)
+    assert module.compute(predictions=["(.....)"], references=["(....)."], shift=1)["f1"] == 1
+    with pytest.raises(ValueError, match="RNA 1: structures of 3 and 4 nt; give them for one sequence"):
+        module.compute(predictions=["..."], references=["...."])
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match=r"there is no metric 'f1'; choose one of reactivity, "):
+        evaluation.load("f1")
+    nothing = [[[float("nan")] * 3] * 5]
+    with pytest.raises(ValueError, match="RNA 1: fewer than 3 nucleotides of the reference have a position"):
+        evaluation.load("tertiary_structure").compute(predictions=[[[0.0] * 3] * 5], references=nothing)
