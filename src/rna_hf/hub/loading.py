@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 from ..checkpoints import find_checkpoint, saved_class
+from ..checkpoints.safety import check_folder
 from ..models.registry import ARCHITECTURES
 from ..tasks import TASKS
 
@@ -49,6 +50,7 @@ def load(name: str | os.PathLike, task: str | None = None, **options: Any) -> Lo
     if task is not None and task not in TASKS:
         raise ValueError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
     folder = find_checkpoint(name)
+    check_folder(folder)
     opener = TASKS[task].auto_class() if task is not None else _class_of(str(name), *saved_class(folder))
     return Loaded(opener.from_pretrained(folder, **options).eval(), AutoTokenizer.from_pretrained(folder))
 

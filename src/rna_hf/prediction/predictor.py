@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import math
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..checkpoints.safety import check_folder, read_json
 from ..data.batches import make_batches
 from ..models.base import GOLDEN_FILE, RnaConfig, UnknownNucleotidesWarning
 from ..tasks import Prediction, Row, Task
@@ -204,14 +204,8 @@ def load_config(checkpoint: Path, task: Task) -> Any:
     """
     from transformers import AutoConfig
 
-    try:
-        raw = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"checkpoint {checkpoint.name!r}: config.json is not readable JSON ({error})") from error
-    if not isinstance(raw, dict):
-        raise ValueError(
-            f"checkpoint {checkpoint.name!r}: config.json must hold a JSON object, not {type(raw).__name__}"
-        )
+    check_folder(checkpoint)
+    raw = read_json(checkpoint / "config.json", checkpoint)
     if task.takes_any_head:
         with explain_checkpoint(checkpoint):
             config = AutoConfig.from_pretrained(checkpoint)

@@ -15,6 +15,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoints import find_checkpoint
+from ..checkpoints.safety import check_folder
 from ..hub.card_metadata import hub_id_of
 from ..hub.golden import write_golden
 from ..losses import problem_type_of
@@ -316,6 +317,7 @@ def load_model(arguments: ModelArguments, task: Task, config: Any) -> Any:
     else:
         # A head of another task has another shape; it begins anew.
         folder = find_checkpoint(arguments.model)
+        check_folder(folder)
         model = auto_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=True)
     if arguments.freeze_base:
         model.base_model.requires_grad_(False)
