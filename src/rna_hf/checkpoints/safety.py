@@ -88,7 +88,8 @@ def _check_weights(path: Path, folder: Path, is_quantised: bool) -> None:
             raise ValueError(f"{what} is no safetensors file: its header cannot be read") from error
     if not isinstance(header, dict):
         raise ValueError(f"{what} is no safetensors file: its header is no table")
-    tensors = [value for name, value in header.items() if name != "__metadata__"]
+    # Buffers, such as counters, may be whole numbers.
+    tensors = [value for name, value in header.items() if name.endswith((".weight", ".bias"))]
     kinds = {value.get("dtype") if isinstance(value, dict) else None for value in tensors}
     if not is_quantised and not kinds <= _FLOATS:
         odd = ", ".join(sorted(map(str, kinds - _FLOATS)))
