@@ -168,6 +168,7 @@ def test_gzip(tmp_path, write_rdat, read_both):
         (CONSTRUCT, "0.33", "0.5", "line 1: RDAT version '0.5' is not known; versions 0.24 to 0.4 are read: write"),
         (CONSTRUCT, "0.33", "next", "line 1: RDAT version 'next' is not known"),
         (CONSTRUCT, "0.33", "", "line 1: RDAT version '' is not known"),
+        (CONSTRUCT, "0.33", "0.3" + "9" * 3000, "line 1: RDAT version '0.399999999999999999' is not known"),
         (
             SHORT_ROWS,
             "0.1 0.2 0.3",

@@ -155,6 +155,7 @@ def test_bpseq_comments_and_names() -> None:
     head = "Filename: a.16.e.bpseq\nOrganism: Homo sapiens\nCitation at http://example.org\n"
     assert parse_bpseq(BPSEQ) == [HAIRPIN]
     assert [s.id for s in parse_bpseq(head + entries)] == ["a.16.e"]
+    assert [s.id for s in parse_bpseq("Filename: a.16.e \t.bpseq\n" + entries)] == ["a.16.e"]
     assert [s.id for s in parse_bpseq("# Name: one\n# Name: two\n" + entries + "# end\n")] == ["one"]
     assert [s.id for s in parse_bpseq(entries)] == ["seq1"]
 

@@ -125,7 +125,7 @@ def find_name(line: str) -> str:
     found = _NAME.fullmatch(line)
     if not found:
         return ""
-    return found[2] if found[1].lower() == "name" else _SUFFIX.sub("", found[2])
+    return found[2] if found[1].lower() == "name" else _SUFFIX.sub("", found[2]).rstrip()
 
 
 def strands_error(name: str, number: int, mark: str, count: int = 2) -> ValueError:

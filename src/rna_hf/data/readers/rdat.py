@@ -33,7 +33,7 @@ _INDEXED = re.compile(
 )
 _NAMES_BEFORE_0_4 = {"DATA_ANNOTATION": "ANNOTATION_DATA", "DATA": "REACTIVITY", "DATA_ERROR": "REACTIVITY_ERROR"}
 _ENDING = re.compile(r"(\.rdat(\..*)?|\.[^.]*)$", re.IGNORECASE)
-_VERSION = re.compile(r"\d+(\.\d+)?")
+_VERSION = re.compile(r"\d{1,3}(\.\d{1,6})?")
 _POSITION = re.compile(r"([A-Za-z]?)(-?\d{1,18})")
 _RANGE = re.compile(r"[A-Za-z]?(-?\d{1,18})[-:][A-Za-z]?(-?\d{1,18})")
 _SUBSTITUTION = re.compile(r"([ACGUT])(-?\d{1,18})([ACGUTX])", re.IGNORECASE)
