@@ -69,6 +69,32 @@ def test_localisation_is_that_of_training():
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("task", ["sequence-classification", "token-classification"])
+def test_classification_is_that_of_training(task):
+    config = RibonanzaNetConfig(num_labels=4)
+    shape = (30, *((5,) if task.startswith("token") else ()))
+    logits, labels = RANDOM.random((*shape, 4)), RANDOM.integers(0, 3, shape)
+    labels[0] = -100
+    expected = TASKS[task].training.metrics(config)(
+        EvalPrediction(torch.tensor(logits), torch.tensor(labels)), compute_result=True
+    )
+    module = evaluation.load(task.replace("-", "_"))
+    assert module.compute(predictions=logits.argmax(-1), references=labels) == pytest.approx(expected)
+    assert 0 < expected["accuracy"] < 1
+
+
+def test_masked_lm_is_that_of_training():
+    logits, labels = RANDOM.random((3, 8, 5)) * 4, RANDOM.integers(0, 5, (3, 8))
+    labels[:, 3:] = -100
+    expected = TASKS["masked-lm"].training.metrics(RibonanzaNetConfig())(
+        EvalPrediction(torch.tensor(logits), torch.tensor(labels)), compute_result=True
+    )
+    found = evaluation.load("masked_lm").compute(predictions=logits, references=labels)
+    assert found == pytest.approx(expected, rel=1e-6)
+    entropy = torch.nn.functional.cross_entropy(torch.tensor(logits).flatten(0, 1), torch.tensor(labels).flatten())
+    assert found["perplexity"] == pytest.approx(entropy.exp().item())
+
+
 def test_structures():
     native = RANDOM.random((15, 3)) * 20
     model = native + RANDOM.normal(size=native.shape)
@@ -78,12 +104,18 @@ def test_structures():
     )
     expected = {"tm_score": tm_score(model, native), "rmsd": rmsd(model, native), "lddt": lddt(model, native)[0]}
     assert found == pytest.approx(expected)
+    each = evaluation.load("tertiary_structure").compute(
+        predictions=[model.tolist()] * 2, references=[native.tolist(), model.tolist()], each=True
+    )
+    assert each["tm_score"] == pytest.approx([found["tm_score"], 1])
 
 
 def test_pairs():
     module = evaluation.load("pair_f1")
     found = module.compute(predictions=["((...))", "(.....)"], references=["((...))", ".(...)."])
     assert (found["precision"], found["recall"], found["f1"]) == (0.5, 0.5, 0.5)
+    each = module.compute(predictions=["((...))", "(.....)"], references=["((...))", ".(...)."], each=True)
+    assert each["f1"] == [1, 0]
     assert module.compute(predictions=["(.....)"], references=["(....)."], shift=1)["f1"] == 1
     with pytest.raises(ValueError, match="RNA 1: structures of 3 and 4 nt; give them for one sequence"):
         module.compute(predictions=["..."], references=["...."])
@@ -95,3 +127,44 @@ def test_what_is_refused():
     nothing = [[[float("nan")] * 3] * 5]
     with pytest.raises(ValueError, match="RNA 1: fewer than 3 nucleotides of the reference have a position"):
         evaluation.load("tertiary_structure").compute(predictions=[[[0.0] * 3] * 5], references=nothing)
+
+
+def test_a_trainer_takes_them_whole_and_in_batches(tmp_path):
+    from datasets import Dataset
+    from tiny_models import save_tiny
+    from transformers import AutoTokenizer, Trainer, TrainingArguments
+
+    from rna_hf import RibonanzaNetForTokenClassification
+    from rna_hf.data.collators import DataCollatorForTokens
+
+    folder = save_tiny(tmp_path / "base", {"alphabet": "ribonanzanet"}, fix_attention_mask=True)
+    model = RibonanzaNetForTokenClassification.from_pretrained(folder, num_labels=3)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    sequences = ["GGGAAACCC", "GACU" * 4, "GGAUC"]
+    labels = [[index % 3 for index in range(len(sequence))] for sequence in sequences]
+    labels[1][2] = -100
+    table = Dataset.from_dict({"input_ids": tokenizer(sequences)["input_ids"], "labels": labels})
+    results = []
+    for in_batches in (False, True):
+        arguments = TrainingArguments(
+            str(tmp_path), use_cpu=True, per_device_eval_batch_size=2, batch_eval_metrics=in_batches, report_to="none"
+        )
+        trainer = Trainer(
+            model,
+            arguments,
+            eval_dataset=table,
+            data_collator=DataCollatorForTokens(tokenizer),
+            compute_metrics=evaluation.compute_metrics("token_classification"),
+        )
+        results.append({name: trainer.evaluate()[f"eval_{name}"] for name in ("accuracy", "macro_f1")})
+    assert results[0] == results[1]
+    right = []
+    for sequence, row in zip(sequences, labels, strict=True):
+        predicted = model(**tokenizer(sequence, return_tensors="pt")).logits[0].argmax(-1).tolist()
+        right += [one == label for one, label in zip(predicted, row, strict=True) if label != -100]
+    assert results[0]["accuracy"] == pytest.approx(np.mean(right))
+
+
+def test_what_no_trainer_can_compute():
+    with pytest.raises(ValueError, match="the metric 'pair_f1' is not for a Trainer: compute it of what"):
+        evaluation.compute_metrics("pair_f1")

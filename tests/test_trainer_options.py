@@ -15,6 +15,18 @@ from rna_hf.cli.main import run
 from rna_hf.training.arguments import parse_arguments
 from rna_hf.training.trainer_options import lower_is_better
 
+# Fields that came after transformers 5.4, and are not there yet.
+LATER = {
+    "activation_checkpointing",
+    "activation_checkpointing_kwargs",
+    "dataloader_in_order",
+    "dataloader_multiprocessing_context",
+    "ddp_static_graph",
+    "trackio_bucket_id",
+    "trackio_static_space_id",
+}
+UNKNOWN = LATER - {field.name for field in dataclasses.fields(TrainingArguments)}
+
 # What every run here has.
 ALWAYS = {"max_steps": 2, "split": "random", "save_steps": 2, "use_cpu": True}
 
@@ -249,6 +261,7 @@ def _leaves_no_trace(monkeypatch):
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.skipif(bool(UNKNOWN), reason=f"this transformers is too old for {', '.join(sorted(UNKNOWN))}")
 def test_every_field_is_tried():
     """A field that is new in transformers fails here until somebody has looked what it does."""
     tried = set(ALWAYS) | {"output_dir", "debug", "dataloader_pin_memory"}
@@ -261,7 +274,7 @@ def test_every_field_is_tried():
     "name", [pytest.param(name, marks=pytest.mark.slow) if name == "compilation" else name for name in WORKING]
 )
 def test_what_works(name, base, table, tmp_path):
-    options = ALWAYS | WORKING[name]
+    options = {name: value for name, value in (ALWAYS | WORKING[name]).items() if name not in UNKNOWN}
     assert run(arguments("reactivity", base, table, tmp_path / "run", **options)) == 0
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert ("eval_mae" in scores) == (name != "loss alone")
@@ -269,6 +282,8 @@ def test_what_works(name, base, table, tmp_path):
 
 @pytest.mark.parametrize(("options", "message"), REFUSED, ids=str)
 def test_what_is_refused_in_one_line(options, message, base, table, tmp_path, capsys):
+    if UNKNOWN & set(options):
+        pytest.skip("this transformers is too old for it")
     command = arguments("reactivity", base, table, tmp_path / "run", **ALWAYS | {"logging_steps": 1} | options)
     assert run(command) in (1, 2)
     error = capsys.readouterr().err

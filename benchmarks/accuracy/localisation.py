@@ -185,10 +185,12 @@ def pearson_of_fold(shares: np.ndarray, labels: np.ndarray, compartments: Sequen
         labels: (N, C), true.
         compartments: the C names.
     """
-    from rna_hf.tasks.scores import pearson_r
+    from rna_hf import evaluation
 
-    found = {name: pearson_r(shares[:, column], labels[:, column]) for column, name in enumerate(compartments)}
-    return found | {"overall": pearson_r(shares.ravel(), labels.ravel())}
+    found = evaluation.load("localisation").compute(
+        predictions=shares.tolist(), references=labels.tolist(), compartments=list(compartments)
+    )
+    return {name: found[f"pearson_{name}"] for name in compartments} | {"overall": found["pearson"]}
 
 
 def measure_folds(data_dir: Path, name: str, recipe: Path | None, original: Path | None, work: Path) -> dict[str, Any]:

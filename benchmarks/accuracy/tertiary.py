@@ -21,6 +21,7 @@ learn from the training chains; see `tertiary_baselines.py`.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -34,8 +35,8 @@ from benchmarks.common.places import RESULTS, TABLES
 from benchmarks.common.reporting import headline, table_lines, weights_digests, with_interval, write_report
 from benchmarks.common.task_tables import find_similar, read_rows
 from benchmarks.common.vienna import require_vienna
+from rna_hf import evaluation
 from rna_hf.checkpoints import find_checkpoint
-from rna_hf.structure import lddt, rmsd, tm_score
 
 from . import tertiary_baselines as baselines
 
@@ -100,6 +101,11 @@ def model_sampler(folder: Path, num_samples: int, seed: int = 0) -> baselines.Sa
     return sample
 
 
+@functools.cache
+def _metric() -> Any:
+    return evaluation.load("tertiary_structure")
+
+
 def score(samples: np.ndarray, natives: np.ndarray) -> dict[str, dict[str, float]]:
     """Score the samples of an RNA, each against the reference that suits it best.
 
@@ -110,12 +116,14 @@ def score(samples: np.ndarray, natives: np.ndarray) -> dict[str, dict[str, float
     Returns:
         For each of `METRICS` the score of the `first` sample and of the `best`.
     """
-    functions = {"tm_score": tm_score, "rmsd": rmsd, "lddt": lambda model, native: lddt(model, native).score}
+    pairs = [(sample.tolist(), native.tolist()) for sample in samples for native in natives]
+    found, references = (list(part) for part in zip(*pairs))
+    scores = _metric().compute(predictions=found, references=references, each=True)
     result = {}
     for metric, more_is_better in METRICS.items():
-        better = max if more_is_better else min
-        values = [better(float(functions[metric](sample, native)) for native in natives) for sample in samples]
-        result[metric] = {"first": values[0], "best": better(values)}
+        better = np.max if more_is_better else np.min
+        values = better(np.reshape(scores[metric], (len(samples), len(natives))), axis=1)
+        result[metric] = {"first": float(values[0]), "best": float(better(values))}
     return result
 
 

@@ -227,6 +227,7 @@ def test_test_sequences(tmp_path, read_both, refuses):
         ("0,3,x1,GAC,0", "line 2: 4 ids .* where 3 are needed"),
         ("0,a,x1,GAC,0", "must be whole numbers"),
         (f"{10**19},{10**19 + 2},x1,GAC,0", "id_min 10000000000000000000 or id_max .* is too large"),
+        (f"1,{-(10**19)},x1,GAC,0", "id_max -10000000000000000000 is too large"),
         ("0,2,x1,GA-,0", "remove the gaps"),
         ("0,2,x1", "3 fields where 5 are needed"),
     ):

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..measured import is_measured
 from .base import Task, Training
-from .scores import BatchMetrics
+from .scores import BatchMetrics, masked_token_scores, sum_masked_tokens
 
 
 class MaskedLMMetrics(BatchMetrics):
@@ -18,14 +17,10 @@ class MaskedLMMetrics(BatchMetrics):
         super().__init__()
 
     def reduce(self, values: np.ndarray, labels: np.ndarray) -> tuple[float, float, int]:
-        hidden = is_measured(labels)
-        values, labels = values[hidden].astype(np.float64), labels[hidden].astype(np.int64)
-        entropy = np.logaddexp.reduce(values, axis=-1) - values[np.arange(len(labels)), labels]
-        return float((values.argmax(-1) == labels).sum()), float(entropy.sum()), len(labels)
+        return sum_masked_tokens(values, labels)
 
     def compute(self, batches: list[Any]) -> dict[str, float]:
-        right, entropy, count = np.array(batches).sum(0)
-        return {"accuracy": float(right / count), "perplexity": float(np.exp(entropy / count))}
+        return masked_token_scores(*np.array(batches).sum(0).tolist())
 
 
 MASKED_LM = Task(

@@ -145,6 +145,49 @@ def column_errors(predictions: np.ndarray, labels: np.ndarray) -> list[float]:
     return errors
 
 
+def class_scores(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the accuracy, and the mean F1 of the classes that occur among predictions or labels.
+
+    Args:
+        predicted: (N,), class indices.
+        labels: (N,); -100 where unknown.
+    """
+    known = is_measured(labels)
+    predicted, labels = predicted[known], labels[known]
+    classes = [(predicted == c, labels == c) for c in np.union1d(predicted, labels)]
+    return {"accuracy": _mean(predicted == labels), "macro_f1": _macro_f1(classes)}
+
+
+def _macro_f1(classes: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Return the mean F1 of classes, each with who is predicted to be and who is in it; of those that occur."""
+    scores = [2 * (p & t).sum() / (p.sum() + t.sum()) for p, t in classes if (p | t).any()]
+    return _mean(np.array(scores))
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def sum_masked_tokens(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float, int]:
+    """Return how many hidden tokens are named right, the sum of their cross-entropies (nats), and their number.
+
+    Args:
+        logits: (..., V).
+        labels: (...), ids; -100 where no token was hidden.
+    """
+    hidden = is_measured(labels)
+    logits, labels = logits[hidden].astype(np.float64), labels[hidden].astype(np.int64)
+    entropy = np.logaddexp.reduce(logits, axis=-1) - logits[np.arange(len(labels)), labels]
+    return float((logits.argmax(-1) == labels).sum()), float(entropy.sum()), len(labels)
+
+
+def masked_token_scores(right: float, entropy: float, count: float) -> dict[str, float]:
+    """Return the accuracy and the perplexity, exp of the mean cross-entropy, of what `sum_masked_tokens` gives."""
+    if not count:
+        return {"accuracy": float("nan"), "perplexity": float("nan")}
+    return {"accuracy": right / count, "perplexity": float(np.exp(entropy / count))}
+
+
 def select_channels(record: MeasuredProfile, channels: Sequence[str]) -> np.ndarray:
     """Columns of a record's reactivity by name.
 
@@ -301,11 +344,5 @@ class ClassMetrics(BatchMetrics):
             known = is_measured(labels)
             predicted, truth = values > 0, labels > 0.5
             classes = [(predicted[known[:, c], c], truth[known[:, c], c]) for c in range(self.num_labels)]
-            accuracy = float((predicted == truth)[known].mean())
-        else:
-            known = labels != -100
-            predicted, truth = values[known], labels[known]
-            classes = [(predicted == c, truth == c) for c in range(self.num_labels)]
-            accuracy = float((predicted == truth).mean())
-        scores = [2 * (p & t).sum() / max(p.sum() + t.sum(), 1) for p, t in classes if (p | t).any()]
-        return {"accuracy": accuracy, "macro_f1": float(np.mean(scores))}
+            return {"accuracy": _mean((predicted == truth)[known]), "macro_f1": _macro_f1(classes)}
+        return class_scores(values, labels)

@@ -143,7 +143,8 @@ def check_trainer_options(arguments: TrainingArguments, task: Task) -> None:
     assert training is not None
     if arguments.label_smoothing_factor and training.labels_of and not training.has_classes:
         raise ValueError(f"label_smoothing_factor is for classes, not for the task {task.name}: leave it out")
-    if arguments.dataloader_multiprocessing_context and not arguments.dataloader_num_workers:
+    # Not a field before transformers 5.13.
+    if getattr(arguments, "dataloader_multiprocessing_context", None) and not arguments.dataloader_num_workers:
         raise ValueError("dataloader_multiprocessing_context needs dataloader_num_workers: set it to 1 or more")
     if arguments.save_strategy == "best" and arguments.eval_strategy == "no":
         raise ValueError("save_strategy best needs evaluations: set eval_strategy")

@@ -187,7 +187,7 @@ def test_checkpointing_is_neutral(name):
     for checkpointing in (False, True):
         model = make(name).train()
         if checkpointing:
-            model.activation_checkpointing_enable()
+            model.gradient_checkpointing_enable()
         model(*batch(), labels=labels_for(name)).loss.backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-7, rtol=1e-5)
@@ -415,5 +415,5 @@ def test_problem_type_comes_from_the_configuration_alone():
         make("SequenceClassification")(ids, mask, labels=torch.rand(2, 3))
     with pytest.raises(ValueError, match="class indices are integers"):
         make("SequenceClassification")(ids, mask, labels=torch.rand(2))
-    with pytest.raises(ValueError, match="problem_type"):
+    with pytest.raises((ValueError, TypeError), match="problem_type"):  # TypeError: of older huggingface_hub
         make("SequenceClassification", problem_type="regresion")

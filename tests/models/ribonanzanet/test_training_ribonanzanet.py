@@ -221,7 +221,7 @@ class TestActivationCheckpointing:
         changes = changes | ({"hidden_dropout": 0.3, "attention_dropout": 0.3} if dropout else NO_DROPOUT)
         plain_loss, plain = _gradients(_model(**changes), **_batch())
         model = _model(**changes)
-        model.activation_checkpointing_enable()
+        model.gradient_checkpointing_enable()
         runs = []
         for layer in model.model.layers:
             layer.conv.register_forward_hook(lambda *_: runs.append(1))

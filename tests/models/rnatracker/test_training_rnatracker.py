@@ -99,10 +99,10 @@ def test_padding_side_does_not_matter():
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
-def test_activation_checkpointing_changes_nothing(use_reentrant):
+def test_gradient_checkpointing_changes_nothing(use_reentrant):
     expected = _gradients(_model(), **_batch())
     model = _model()
-    model.activation_checkpointing_enable({"use_reentrant": use_reentrant})
+    model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
     assert all(block.gradient_checkpointing for block in model.model.blocks)
     _assert_same(_gradients(model, **_batch()), expected)
 

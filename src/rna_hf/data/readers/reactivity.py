@@ -144,7 +144,7 @@ def _read_test_sequences(path: Path) -> Iterator[dict[str, Any]]:
         except ValueError as error:
             shown = f"id_min {first[:40]!r} and id_max {last[:40]!r}"
             raise ValueError(f"{where}: {shown} must be whole numbers; correct or drop the record") from error
-        if not max(-id_min, id_max) < 2**63:
+        if not max(abs(id_min), abs(id_max)) < 2**63:
             raise ValueError(f"{where}: id_min {first[:40]} or id_max {last[:40]} is too large; correct the record")
         check_count(where, "ids (id_min to id_max)", id_max - id_min + 1, len(sequence), "one for each nucleotide")
         yield {"id": identifier, "sequence": sequence, "id_min": id_min, "id_max": id_max}

@@ -1,0 +1,5 @@
+"""The metric `sequence_classification` of rna_hf for `evaluate.load`; see `rna_hf.evaluation`."""
+
+from rna_hf.evaluation import module_class
+
+Metric = module_class("sequence_classification")
