@@ -1,9 +1,14 @@
 """The metrics as modules of `evaluate`: opened offline from the package, the same numbers as in training."""
 
+import os
+import subprocess
+import sys
+
 import evaluate
 import numpy as np
 import pytest
 import torch
+from fresh_process import ROOT
 from transformers import EvalPrediction
 
 from rna_hf import RibonanzaNetConfig, RnaTrackerConfig, evaluation
@@ -163,6 +168,13 @@ def test_a_trainer_takes_them_whole_and_in_batches(tmp_path):
         predicted = model(**tokenizer(sequence, return_tensors="pt")).logits[0].argmax(-1).tolist()
         right += [one == label for one, label in zip(predicted, row, strict=True) if label != -100]
     assert results[0]["accuracy"] == pytest.approx(np.mean(right))
+
+
+def test_without_a_cache_one_line_says_what_to_do():
+    code = "from rna_hf import evaluation\nevaluation.load('pair_f1')"
+    environment = os.environ | {"HF_HOME": "/dev/null/cache", "PYTHONPATH": str(ROOT / "src")}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "OSError: the cache of the library evaluate can't be written (/dev/null" in run.stderr.splitlines()[-1]
 
 
 def test_what_no_trainer_can_compute():

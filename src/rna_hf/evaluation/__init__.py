@@ -35,13 +35,24 @@ def load(name: str, **options: Any) -> Any:
         name: a key of `METRICS`.
         **options: of `evaluate.load`, such as `experiment_id`.
 
+    Raises:
+        ValueError: there is no such metric.
+        OSError: `evaluate` keeps files in its cache, which can't be written.
+
     Example:
         >>> load("pair_f1").compute(predictions=["((...))"], references=["((...))"])["f1"]
         1.0
     """
-    import evaluate
+    file = path(name)
+    try:
+        import evaluate
 
-    return evaluate.load(path(name), **options)
+        return evaluate.load(file, **options)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise OSError(
+            f"the cache of the library evaluate can't be written{where}: set HF_HOME to a folder of your own"
+        ) from error
 
 
 def compute_metrics(name: str, **options: Any) -> TrainerMetric:
