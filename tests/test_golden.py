@@ -23,7 +23,7 @@ from rna_hf.checkpoints import list_checkpoints
 from rna_hf.cli.main import run
 from rna_hf.hub.golden import check_golden, write_golden
 from rna_hf.hub.loader import add_loader
-from rna_hf.models.golden import CheckedLoading
+from rna_hf.models.checked_loading import CheckedLoading
 from rna_hf.models.registry import ARCHITECTURES
 
 QKV = "model.layers.0.attention.q_proj.weight"
@@ -75,7 +75,14 @@ def test_shipped_checkpoints_give_their_golden_output(checkpoint, checked, capsy
     assert capsys.readouterr().out.count("same") >= 4
 
 
-@pytest.mark.parametrize("change", [shuffle, rename, spoil], ids=lambda change: change.__name__)
+def test_weights_that_are_not_finite_open_nowhere(folder):
+    change_weights(folder, spoil)
+    for opener in (check_golden, RibonanzaNetForReactivity.from_pretrained, RibonanzaNetModel.from_pretrained):
+        with pytest.raises(ValueError, match=f"{QKV.removeprefix('model.')} holds NaN or infinite values; the checkpoint is damaged"):
+            opener(folder)
+
+
+@pytest.mark.parametrize("change", [shuffle, rename], ids=lambda change: change.__name__)
 def test_other_weights_are_refused(change, folder, checked):
     change_weights(folder, change)
     with pytest.raises(ValueError, match=r"weights: model\.safetensors is another file") as caught:
@@ -204,7 +211,7 @@ def test_there_has_to_be_something_to_compare(folder, checked, tmp_path, capsys)
 
 def test_nothing_broken_is_recorded(folder):
     change_weights(folder, spoil)
-    with pytest.raises(ValueError, match="is not finite"):
+    with pytest.raises(ValueError, match="holds NaN or infinite values"):
         write_golden(folder)
     change_weights(folder, rename)
     with pytest.raises(ValueError, match="lacks weights"):

@@ -20,7 +20,7 @@ LAYERS = [
     {"models", "tokenization"},
     {"layers", "outputs", "losses"},
     {"structure"},
-    {"allocator", "atomic_files", "foreign_files", "measured", "options", "text_encoding", "version"},
+    {"allocator", "atomic_files", "foreign_files", "measured", "options", "safety", "text_encoding", "version"},
 ]
 # What a part may import of `models`, where it may not import all of it. No part but the top and the registration gets
 # at an architecture's own files, and these only through the registry.
@@ -36,7 +36,7 @@ OF_MODELS = {
     "": {"registry"},
 }
 # What an architecture may import of `models` beside its own files.
-SHARED_BY_MODELS = {"base", "golden", "heads", "coordinate_heads", "original_checkpoint"}
+SHARED_BY_MODELS = {"base", "checked_loading", "golden", "heads", "coordinate_heads", "original_checkpoint"}
 # What the converters share.
 READER = "rna_hf.models.original_checkpoint"
 PICKLES = {"pickle", "dill", "joblib", "cloudpickle"}

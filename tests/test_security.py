@@ -7,6 +7,7 @@ import re
 import shutil
 import struct
 import time
+import zipfile
 
 import pytest
 import tiny_models
@@ -15,8 +16,9 @@ from safetensors.torch import load_file, save_file
 
 import rna_hf
 from rna_hf.checkpoints import list_checkpoints
-from rna_hf.checkpoints.safety import INDEX, check_folder
 from rna_hf.cli.main import run
+from rna_hf.safety import INDEX, check_folder
+from rna_hf.tokenization import RnaTokenizerFast
 
 
 class Evil:
@@ -99,12 +101,12 @@ POISON = {
     ),
     "whole numbers": (weights(lambda value: value.to(torch.int8)), "holds weights of type I8"),
     "shapes": (weights(lambda value: torch.zeros(3)), r"has shape \[3\], config.json asks for"),
-    "not a number": (weights(lambda value: torch.full_like(value, float("nan"))), "is not finite in float32"),
+    "not a number": (weights(lambda value: torch.full_like(value, float("nan"))), "holds NaN or infinite values"),
     "list": (content("config.json", b"[1]"), "config.json must hold a JSON object, not list"),
     "deep": (content("config.json", b"[" * 100_000 + b"]" * 100_000), "config.json is nested too deeply"),
     "long": (content("config.json", b'{"a": "' + b"a" * 60_000_000 + b'"}'), "bytes, too many for such a file"),
     "huge sizes": (fields(hidden_size=10**9), "cannot be loaded"),
-    "deep tokenizer": (content("tokenizer.json", b"[" * 100_000), "cannot be loaded"),
+    "deep tokenizer": (content("tokenizer.json", b"[" * 100_000), "tokenizer.json is nested too deeply"),
     "link": (link("model.safetensors"), "is no safetensors file"),
     "link of the configuration": (link("config.json"), "is not readable JSON"),
 }
@@ -125,6 +127,99 @@ def test_a_poisoned_folder_ends_in_one_line(name, good, tmp_path, capsys):
     assert re.search(message, last[0])
     assert not (tmp_path / "ran").exists()
     assert not (output / "predictions.parquet").exists()
+
+
+# What plain transformers finds out by itself, in its own words.
+OWN_WORDS = {"shapes", "huge sizes", "deep tokenizer"}
+# What an Auto class has to read by itself, to know whose it is.
+READ_BY_AUTO = {"list", "deep", "long", "link of the configuration"}
+
+
+@pytest.mark.parametrize("name", sorted(set(POISON) - OWN_WORDS))
+def test_from_pretrained_refuses_a_poisoned_folder(name, good, tmp_path):
+    poison, message = POISON[name]
+    folder = tmp_path / "poisoned"
+    shutil.copytree(good, folder)
+    poison(folder)
+    for opener in (rna_hf.RibonanzaNetForReactivity, rna_hf.AutoModelForReactivity):
+        if opener is rna_hf.AutoModelForReactivity and name in READ_BY_AUTO:
+            continue
+        with pytest.raises(ValueError, match=message) as error:
+            opener.from_pretrained(folder)
+        assert "\n" not in str(error.value)
+    assert not (tmp_path / "ran").exists()
+
+
+TOKENIZERS = {
+    "deep": (content("tokenizer.json", b"[" * 100_000), "tokenizer.json is nested too deeply"),
+    "list": (content("tokenizer.json", b"[1]"), "tokenizer.json must hold a JSON object, not list"),
+    "empty": (content("tokenizer.json", b"{}"), "tokenizer.json is no tokenizer, which has added_tokens and a model"),
+    "link": (link("tokenizer.json"), "tokenizer.json is not readable JSON"),
+    "long": (content("tokenizer.json", b'{"a": "' + b"a" * 60_000_000 + b'"}'), "bytes, too many for such a file"),
+    "deep options": (content("tokenizer_config.json", b"[" * 100_000), "tokenizer_config.json is nested too deeply"),
+    "list of options": (content("tokenizer_config.json", b"[1]"), "tokenizer_config.json must hold a JSON object"),
+    "unknown alphabet": (content("tokenizer_config.json", b'{"alphabet": "klingon"}'), "unknown alphabet 'klingon'"),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_poisoned_tokenizer_ends_in_one_line(name, good, tmp_path):
+    poison, message = TOKENIZERS[name]
+    folder = tmp_path / "poisoned"
+    shutil.copytree(good, folder)
+    poison(folder)
+    for opener in (RnaTokenizerFast.from_pretrained, rna_hf.load):
+        with pytest.raises(ValueError, match=message) as error:
+            opener(folder)
+        assert "\n" not in str(error.value)
+
+
+def torch_file(value):
+    return lambda path: torch.save({"encoder.weight": value()}, path)
+
+
+def archive(members):
+    def write(path):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, data in members.items():
+                file.writestr(name, data)
+
+    return write
+
+
+ORIGINALS = {
+    "pickle.pt": (lambda path: path.write_bytes(pickle.dumps(Evil(path.parent / "ran"))), "could run code"),
+    "torch.pt": (lambda path: torch.save({"w": Evil(path.parent / "ran")}, path), "could run code"),
+    "header.safetensors": (lambda path: path.write_bytes(struct.pack("<Q", 2**60) + b"{}"), "can't be read as a che"),
+    "path.pt": (archive({"../../ran": b"x", "archive/data.pkl": b"x"}), "can't be read as a checkpoint"),
+    "bomb.pt": (archive({"a/data.pkl": bytes(200_000_000), "a/version": b"3"}), "is no checkpoint"),
+    "views.pt": (torch_file(lambda: torch.ones(1).expand(10**6, 10**5)), "a view that repeats its values"),
+    "sparse.pt": (torch_file(lambda: torch.ones(3, 3).to_sparse()), "is no plain tensor of numbers"),
+    "complex.pt": (torch_file(lambda: torch.ones(3, dtype=torch.complex64)), "is no plain tensor of numbers"),
+    "whole.pt": (torch_file(lambda: torch.ones(3, dtype=torch.int8)), "is of type int8"),
+    "nan.pt": (torch_file(lambda: torch.full((3,), float("nan"))), "holds NaN or infinite values"),
+}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_a_poisoned_original_ends_in_one_line(name, tmp_path, capsys):
+    write, message = ORIGINALS[name]
+    write(tmp_path / name)
+    output = tmp_path / "out"
+    assert run(["convert", "rnatracker", "--checkpoint", str(tmp_path / name), "-o", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+
+
+@pytest.mark.parametrize("name", ["deep.yaml", "deep.json"])
+def test_a_poisoned_configuration_of_an_original(name, tmp_path, capsys):
+    torch.save({"encoder.weight": torch.ones(3)}, tmp_path / "original.pt")
+    (tmp_path / name).write_text("[" * 100_000)
+    command = ["convert", "ribonanzanet", "--checkpoint", str(tmp_path / "original.pt"), "--config"]
+    assert run([*command, str(tmp_path / name), "-o", str(tmp_path / "out")]) == 2
+    assert re.fullmatch(r"rna-hf: error: config .* can't be read: maximum recursion.*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("name", ["pickle", "index to a path", "whole numbers"])

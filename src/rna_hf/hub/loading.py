@@ -6,8 +6,8 @@ import os
 from typing import Any, NamedTuple
 
 from ..checkpoints import find_checkpoint, saved_class
-from ..checkpoints.safety import check_folder
 from ..models.registry import ARCHITECTURES
+from ..safety import check_folder
 from ..tasks import TASKS
 
 

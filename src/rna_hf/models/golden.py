@@ -13,14 +13,12 @@ import hashlib
 import inspect
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.utils.hub import cached_file
 
 from ..atomic_files import replace_text
 from ..version import __version__
@@ -244,50 +242,6 @@ def explain_missing(missing: set[str]) -> str:
         return ""
     names = sorted(missing)
     return f"; not found, and left at random: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
-
-
-class CheckedLoading:
-    """Makes `from_pretrained` check the golden output where `RNA_HF_CHECK` is 1.
-
-    Put it before `PreTrainedModel` among the bases of an architecture's models.
-    """
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a model as transformers does.
-
-        Raises:
-            ValueError: with `RNA_HF_CHECK=1`: it does not give the golden output of its checkpoint.
-            FileNotFoundError: with `RNA_HF_CHECK=1`: the checkpoint has none.
-        """
-        # Without a checkpoint, weights are given as a dictionary: there is nothing to compare with.
-        if os.environ.get(CHECK_VARIABLE, "") in ("", "0") or pretrained_model_name_or_path is None:
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)  # type: ignore[misc]
-        where = {name: kwargs[name] for name in _PLACE_ARGUMENTS if kwargs.get(name) is not None}
-        new_head = bool(kwargs.get("ignore_mismatched_sizes"))
-        wants_info = kwargs.pop("output_loading_info", False)
-        model, info = super().from_pretrained(  # type: ignore[misc]
-            pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
-        )
-        path = cached_file(
-            pretrained_model_name_or_path,
-            GOLDEN_FILE,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-            **where,
-        )
-        if path is None:
-            raise FileNotFoundError(
-                f"{pretrained_model_name_or_path} has no {GOLDEN_FILE}, and {CHECK_VARIABLE} asks for a check: write "
-                f"one with `rna-hf check FOLDER --write`, or unset {CHECK_VARIABLE}"
-            )
-        name = str(pretrained_model_name_or_path)
-        check_model(model, read_golden(Path(path)), name, set(info["missing_keys"]), new_head)
-        return (model, info) if wants_info else model
-
-
-# What says where the files of a checkpoint are.
-_PLACE_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 
 
 def _transformers_version() -> str:

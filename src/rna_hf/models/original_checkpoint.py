@@ -49,6 +49,18 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if all(name.startswith("module.") for name in content):  # as DistributedDataParallel names them
         content = {name.removeprefix("module."): tensor for name, tensor in content.items()}
     for name, tensor in content.items():
-        if not tensor.isfinite().all():
-            raise ValueError(f"{path}: {name} holds NaN or infinite values")
+        _check_tensor(tensor, f"{path}: {name}")
     return {name: tensor.float() for name, tensor in content.items()}
+
+
+def _check_tensor(tensor: Tensor, where: str) -> None:
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
+        raise ValueError(f"{where} is no plain tensor of numbers; save the state dict in float32")
+    # A few bytes that claim to be terabytes.
+    if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+        raise ValueError(f"{where} is a view that repeats its values; save a contiguous copy")
+    # Counters, such as a batch normalisation's, are whole numbers.
+    if where.endswith((".weight", ".bias")) and not tensor.is_floating_point():
+        raise ValueError(f"{where} is of type {str(tensor.dtype)[6:]}; a model's weights are floating-point numbers")
+    if not tensor.isfinite().all():
+        raise ValueError(f"{where} holds NaN or infinite values")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checkpoints.safety import check_folder, read_json
 from ..data.batches import make_batches
 from ..models.base import GOLDEN_FILE, RnaConfig, UnknownNucleotidesWarning
+from ..safety import check_folder, read_json
 from ..tasks import Prediction, Row, Task
 
 # Letters of a sequence in a message.

@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tokenizers import (
@@ -25,6 +26,7 @@ from tokenizers import (
 from tokenizers.models import WordLevel, WordPiece
 from transformers import BatchEncoding, PreTrainedTokenizerFast
 
+from ..safety import check_tokenizer
 from .alphabets import check_on_unknown, get_alphabet, letter_map
 
 MAX_K = 8
@@ -208,6 +210,16 @@ class RnaTokenizerFast(PreTrainedTokenizerFast):
     def overlapping(self) -> bool:
         """Whether k-mers start at each letter."""
         return self._overlapping
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Open a tokenizer as transformers does.
+
+        Raises:
+            ValueError: the files of its folder can't be those of a tokenizer.
+        """
+        check_tokenizer(Path(pretrained_model_name_or_path, kwargs.get("subfolder") or ""))
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def train_new_from_iterator(self, *args: Any, **kwargs: Any) -> "RnaTokenizerFast":
         """Refused: the vocabulary is fixed by the alphabet.

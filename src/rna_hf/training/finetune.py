@@ -15,12 +15,12 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoints import find_checkpoint
-from ..checkpoints.safety import check_folder
 from ..hub.card_metadata import hub_id_of
 from ..hub.golden import write_golden
 from ..losses import problem_type_of
 from ..models.base import UnknownNucleotidesWarning
 from ..models.registry import ARCHITECTURES
+from ..safety import check_folder
 from ..tasks import TASKS, Task, trainings
 from ..tokenization import KEPT_ENDS, RnaTokenizerFast
 from .arguments import DataArguments, ModelArguments, near_match

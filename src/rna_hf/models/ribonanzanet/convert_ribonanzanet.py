@@ -137,7 +137,7 @@ def read_config(
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"config {path} can't be read: {str(error).splitlines()[0]}") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"config {path} is not a table of keys and values")

@@ -31,8 +31,8 @@ from ...layers.pair import (
 from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
 from ...layers.plain import is_hooked, is_watched, may_decide
 from ...outputs import PairTrackModelOutput
+from ..checked_loading import CheckedLoading
 from ..coordinate_heads import Correction, TertiaryStructureHead
-from ..golden import CheckedLoading
 from ..heads import (
     ContactPredictionHead,
     DegradationHead,

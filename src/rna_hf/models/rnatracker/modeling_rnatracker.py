@@ -19,7 +19,7 @@ from transformers.utils.generic import can_return_tuple
 from ...layers.plain import floating_dtype, is_plain, may_decide
 from ...outputs import PooledModelOutput
 from ..base import UnknownNucleotidesWarning
-from ..golden import CheckedLoading
+from ..checked_loading import CheckedLoading
 from ..heads import LocalisationHead, SequenceClassificationHead
 from .configuration_rnatracker import NUM_CHANNELS, RnaTrackerConfig
 

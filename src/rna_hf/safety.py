@@ -37,6 +37,23 @@ def check_folder(folder: Path) -> None:
             )
     for shard in shards:
         _check_weights(shard, folder, is_quantised="quantization_config" in config)
+    check_tokenizer(folder)
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Refuse the files of a tokenizer in a folder that can't be those of one; there may be none.
+
+    Raises:
+        ValueError: with the file and what is wrong with it.
+    """
+    for name in ("tokenizer_config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            continue
+        content = read_json(folder / name, folder)
+        if name == "tokenizer.json" and not (
+            isinstance(content.get("added_tokens"), list) and isinstance(content.get("model"), dict)
+        ):
+            raise ValueError(f"checkpoint {folder.name!r}: {name} is no tokenizer, which has added_tokens and a model")
 
 
 def read_json(path: Path, folder: Path) -> dict[str, Any]:
