@@ -77,8 +77,9 @@ def test_shipped_checkpoints_give_their_golden_output(checkpoint, checked, capsy
 
 def test_weights_that_are_not_finite_open_nowhere(folder):
     change_weights(folder, spoil)
+    message = f"{QKV.removeprefix('model.')} holds NaN or infinite values; the checkpoint is damaged"
     for opener in (check_golden, RibonanzaNetForReactivity.from_pretrained, RibonanzaNetModel.from_pretrained):
-        with pytest.raises(ValueError, match=f"{QKV.removeprefix('model.')} holds NaN or infinite values; the checkpoint is damaged"):
+        with pytest.raises(ValueError, match=message):
             opener(folder)
 
 
