@@ -19,6 +19,11 @@ def heads_of(model):
     return [part for _, part in named_heads(model)]
 
 
+def make_overflow(model):
+    """Set the first weight so large that the model's output is not finite, though each of its weights is."""
+    next(model.parameters()).data.fill_(torch.finfo(torch.float32).max)
+
+
 class ModelTests:
     """Properties of a model that reads (B, L) ids with right padding.
 

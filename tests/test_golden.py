@@ -23,7 +23,7 @@ from rna_hf.checkpoints import list_checkpoints
 from rna_hf.cli.main import run
 from rna_hf.hub.golden import check_golden, write_golden
 from rna_hf.hub.loader import add_loader
-from rna_hf.models.checked_loading import CheckedLoading
+from rna_hf.models.pretrained_mixin import RnaPreTrainedMixin
 from rna_hf.models.registry import ARCHITECTURES
 
 QKV = "model.layers.0.attention.q_proj.weight"
@@ -129,7 +129,7 @@ def test_half_precision_is_no_excuse_for_other_weights(folder, checked):
 def test_every_architecture_checks(checked):
     for architecture in ARCHITECTURES.values():
         if not architecture.package:  # of others
-            assert issubclass(architecture.find_class("PreTrainedModel"), CheckedLoading)
+            assert issubclass(architecture.find_class("PreTrainedModel"), RnaPreTrainedMixin)
     model = tiny_model()
     again = RibonanzaNetForReactivity.from_pretrained(None, config=model.config, state_dict=model.state_dict())
     assert torch.equal(again.model.embed_tokens.weight, model.model.embed_tokens.weight)

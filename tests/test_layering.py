@@ -36,7 +36,7 @@ OF_MODELS = {
     "": {"registry"},
 }
 # What an architecture may import of `models` beside its own files.
-SHARED_BY_MODELS = {"base", "checked_loading", "golden", "heads", "coordinate_heads", "original_checkpoint"}
+SHARED_BY_MODELS = {"base", "pretrained_mixin", "golden", "heads", "coordinate_heads", "original_checkpoint"}
 # What the converters share.
 READER = "rna_hf.models.original_checkpoint"
 PICKLES = {"pickle", "dill", "joblib", "cloudpickle"}

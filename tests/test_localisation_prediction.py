@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from common import make_overflow
 from test_prediction import interrupt, write_fasta
 from test_prediction_tasks import raise_interrupt, read_all
 from transformers import pipeline
@@ -334,11 +335,11 @@ def test_wrong_options(options, message, tiny):
 
 def test_predictions_that_are_not_finite_are_refused(tiny, tmp_path):
     model = RnaTrackerForLocalisation.from_pretrained(tiny)
-    model.localisation_head.bias.data.fill_(float("nan"))
-    shutil.copytree(tiny, tmp_path / "nan")
-    model.save_pretrained(tmp_path / "nan")
+    make_overflow(model)
+    shutil.copytree(tiny, tmp_path / "huge")
+    model.save_pretrained(tmp_path / "huge")
     with pytest.raises(FloatingPointError, match="'sequence' is not finite in float32"):
-        predict("ACGU" * 12, task="localisation", model=tmp_path / "nan")
+        predict("ACGU" * 12, task="localisation", model=tmp_path / "huge")
 
 
 @pytest.mark.parametrize("mask", [True, False])

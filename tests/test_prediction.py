@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import tiny_models
 import torch
+from common import make_overflow
 
 from rna_hf import RibonanzaNetConfig, RibonanzaNetForReactivity, memory, plots
 from rna_hf.data.batches import make_batches
@@ -475,11 +476,11 @@ def test_wrong_options(options, message, tiny):
 
 def test_predictions_that_are_not_finite_are_refused(tiny, tmp_path):
     model = RibonanzaNetForReactivity.from_pretrained(tiny)
-    model.reactivity_head.bias.data.fill_(float("nan"))
-    shutil.copytree(tiny, tmp_path / "nan")
-    model.save_pretrained(tmp_path / "nan")
+    make_overflow(model)
+    shutil.copytree(tiny, tmp_path / "huge")
+    model.save_pretrained(tmp_path / "huge")
     with pytest.raises(FloatingPointError, match="'sequence' is not finite in float32"):
-        predict("ACGU", model=tmp_path / "nan")
+        predict("ACGU", model=tmp_path / "huge")
 
 
 def test_bfloat16(tiny):

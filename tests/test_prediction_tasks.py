@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from common import heads_of
+from common import make_overflow
 from test_prediction import RNAS, interrupt, random_rnas, write_fasta
 from test_prediction import save_tiny as save_tiny_reactivity
 from tiny_models import tiny_model
@@ -369,11 +369,11 @@ def test_options_that_do_not_fit(masked, monkeypatch, tmp_path):
 @pytest.mark.parametrize("task", ["dropout", "structure", "3d"])
 def test_predictions_that_are_not_finite_are_refused(task, masked, tmp_path):
     model = CLASSES[task].from_pretrained(masked[task])
-    heads_of(model)[0].bias.data.fill_(float("nan"))
-    shutil.copytree(masked[task], tmp_path / "nan")
-    model.save_pretrained(tmp_path / "nan")
+    make_overflow(model)
+    shutil.copytree(masked[task], tmp_path / "huge")
+    model.save_pretrained(tmp_path / "huge")
     with pytest.raises(FloatingPointError, match="'sequence' is not finite in float32"):
-        predict("ACGU", task=task, model=tmp_path / "nan")
+        predict("ACGU", task=task, model=tmp_path / "huge")
 
 
 def read_ranking(folder):

@@ -25,6 +25,7 @@ COMMANDS = {
     "finetune": ("rna_hf.cli.finetune", "train a head on your own data"),
     "pretrain": ("rna_hf.cli.pretrain", "train in stages, with labels that models predict"),
     "convert": ("rna_hf.cli.convert", "convert an original checkpoint"),
+    "export": ("rna_hf.cli.export", "write a checkpoint as ONNX or a program of torch.export"),
     "card": ("rna_hf.cli.card", "write the card of a checkpoint folder"),
     "check": ("rna_hf.cli.check", "see that a checkpoint gives the output recorded beside it"),
 }

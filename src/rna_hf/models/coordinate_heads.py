@@ -86,6 +86,16 @@ class TertiaryStructureHead(Head):
         else:
             self.coordinate_head = nn.Linear(config.state_size, 3)
 
+    @property
+    def why_not_exported(self) -> str:
+        """See `RnaPreTrainedMixin`."""
+        if self.config.coordinate_head != "pair":
+            return ""
+        return (
+            "its 3D head decodes a secondary structure and finds coordinates in steps that depend on the values; "
+            "export the pairs, with --task structure"
+        )
+
     @can_return_tuple
     def forward(
         self,

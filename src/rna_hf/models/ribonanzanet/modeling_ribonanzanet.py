@@ -31,7 +31,6 @@ from ...layers.pair import (
 from ...layers.pair_blocks import Workspace, pair_bias, pair_transition, triangle_update
 from ...layers.plain import is_hooked, is_watched, may_decide
 from ...outputs import PairTrackModelOutput
-from ..checked_loading import CheckedLoading
 from ..coordinate_heads import Correction, TertiaryStructureHead
 from ..heads import (
     ContactPredictionHead,
@@ -45,6 +44,7 @@ from ..heads import (
     find_nucleotides,
     mean_over,
 )
+from ..pretrained_mixin import RnaPreTrainedMixin
 from .configuration_ribonanzanet import RibonanzaNetConfig
 
 
@@ -278,7 +278,7 @@ class RibonanzaNetLayer(GradientCheckpointingLayer):
         return hidden_states, pair_states
 
 
-class RibonanzaNetPreTrainedModel(CheckedLoading, PreTrainedModel):
+class RibonanzaNetPreTrainedModel(RnaPreTrainedMixin, PreTrainedModel):
     """Weights, initialisation and capabilities that all RibonanzaNet models share."""
 
     config: RibonanzaNetConfig

@@ -19,8 +19,8 @@ from transformers.utils.generic import can_return_tuple
 from ...layers.plain import floating_dtype, is_plain, may_decide
 from ...outputs import PooledModelOutput
 from ..base import UnknownNucleotidesWarning
-from ..checked_loading import CheckedLoading
 from ..heads import LocalisationHead, SequenceClassificationHead
+from ..pretrained_mixin import RnaPreTrainedMixin
 from .configuration_rnatracker import NUM_CHANNELS, RnaTrackerConfig
 
 
@@ -39,8 +39,10 @@ def _move_to_front(channels: Tensor, attention_mask: Tensor) -> tuple[Tensor, Te
     """
     is_padding = attention_mask == 0
     if not may_decide(attention_mask):
-        order = is_padding.byte().argsort(dim=1, stable=True)
-        return channels.gather(2, order[:, None].expand_as(channels)), (~is_padding).sum(1)
+        counts = (~is_padding).sum(1)
+        # Where each position goes; ONNX has no stable sort.
+        places = torch.where(is_padding, counts[:, None] + is_padding.cumsum(1), (~is_padding).cumsum(1)) - 1
+        return torch.zeros_like(channels).scatter(2, places[:, None].expand_as(channels), channels), counts
     lengths: list[int] = (~is_padding).sum(1).tolist()
     if min(lengths) == is_padding.shape[1]:
         return channels, lengths
@@ -73,6 +75,25 @@ def _warn_about_unknown(input_ids: Tensor, attention_mask: Tensor | None, config
         )
 
 
+def _run_in_steps(gru: nn.GRU, inputs: Tensor) -> Tensor:
+    """Run a recurrent layer over (B, P, H) in a form that an exported program keeps for any P; return (B, P, width)."""
+    from torch._higher_order_ops import scan
+
+    projected = nn.functional.linear(inputs, gru.weight_ih_l0, gru.bias_ih_l0).transpose(0, 1)
+    weight, bias = gru.weight_hh_l0, gru.bias_hh_l0
+
+    def step(state: Tensor, gates: Tensor) -> tuple[Tensor, Tensor]:
+        reset, update, new = gates.chunk(3, dim=-1)
+        own_reset, own_update, own_new = nn.functional.linear(state, weight, bias).chunk(3, dim=-1)
+        candidate = torch.tanh(new + torch.sigmoid(reset + own_reset) * own_new)
+        state = candidate + torch.sigmoid(update + own_update) * (state - candidate)
+        return state, state.clone()  # two outputs of a scan may not be one tensor
+
+    start = inputs.new_zeros(inputs.shape[0], gru.hidden_size)
+    states: Tensor = scan(step, start, projected, dim=0)[1]
+    return states.transpose(0, 1)
+
+
 class RnaTrackerConvBlock(GradientCheckpointingLayer):
     """Convolution, ReLU, maximum of neighbouring positions, dropout. Mirrors the original's `conv_block1` and 2."""
 
@@ -86,7 +107,11 @@ class RnaTrackerConvBlock(GradientCheckpointingLayer):
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Return (B, (L - kernel + 1) // pool, H) of (B, L, C)."""
         # The same as the pool of the ReLU, with fewer values to compute the ReLU of.
-        pooled = self.pool(self.conv(hidden_states.transpose(1, 2)))
+        convolved = self.conv(hidden_states.transpose(1, 2))
+        if torch.compiler.is_exporting():  # the pool of one dimension would fix the length
+            pooled = nn.functional.max_pool2d(convolved[:, :, None], (1, self.pool.kernel_size))[:, :, 0]
+        else:
+            pooled = self.pool(convolved)
         return self.dropout(nn.functional.relu(pooled)).transpose(1, 2)
 
 
@@ -111,7 +136,7 @@ class RnaTrackerAttentionPooling(nn.Module):
         return torch.bmm(weights[:, None].to(hidden_states.dtype), hidden_states)[:, 0], weights
 
 
-class RnaTrackerPreTrainedModel(CheckedLoading, PreTrainedModel):
+class RnaTrackerPreTrainedModel(RnaPreTrainedMixin, PreTrainedModel):
     """Weights, initialisation and capabilities that all RNATracker models share."""
 
     config: RnaTrackerConfig
@@ -216,20 +241,23 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
             channels = inputs_embeds.transpose(1, 2)  # type: ignore[union-attr]  # not None, as checked above
         # Not the model's own `dtype`: a quantised model may have no parameter left, an adapter one of its own.
         channels = channels.to(floating_dtype(self.blocks, torch.get_default_dtype()))
-        shape = (len(channels), channels.shape[2])
+        shape = (channels.shape[0], channels.shape[2])
         if 0 in shape:
             raise ValueError(f"the inputs are empty, of shape {shape}: at least one nucleotide is needed")
-        if attention_mask is not None and attention_mask.shape != shape:
+        if attention_mask is not None and tuple(attention_mask.shape) != shape:
             raise ValueError(
                 f"attention_mask has shape {tuple(attention_mask.shape)}: {shape} is needed, "
                 "one entry for each input position"
             )
         if input_ids is not None and not self.training and may_decide(input_ids):
             _warn_about_unknown(input_ids, attention_mask, self.config)
-        lengths: Tensor | list[int] = [shape[1]] * shape[0]
         if attention_mask is not None and self.config.mask_padding:
             channels, lengths = _move_to_front(channels, attention_mask)
-        elif attention_mask is not None:
+        elif may_decide(channels):
+            lengths = [shape[1]] * shape[0]
+        else:
+            lengths = torch.full(shape[:1], shape[1], device=channels.device)
+        if attention_mask is not None and not self.config.mask_padding:
             channels = channels * (attention_mask != 0)[:, None]
         if isinstance(lengths, list):
             self._check_lengths(lengths)
@@ -271,7 +299,9 @@ class RnaTrackerModel(RnaTrackerPreTrainedModel):
         reverse = torch.where(places < positions, positions - 1 - places, places)[..., None]
         inputs = hidden_states, hidden_states.gather(1, reverse.expand_as(hidden_states))
         grus = self.forward_gru, self.backward_gru
-        if all(is_plain(gru, hidden_states, (nn.GRU,)) for gru in grus):
+        if torch.compiler.is_exporting():
+            forward, backward = (_run_in_steps(gru, part) for gru, part in zip(grus, inputs))
+        elif all(is_plain(gru, hidden_states, (nn.GRU,)) for gru in grus):
             forward, backward = self._run_joined(*inputs)
         else:
             # Where they are spread over devices, each leaves its states on its own.

@@ -1,4 +1,4 @@
-"""What `from_pretrained` of every model of this package looks at, before it gives a model away."""
+"""What every model of this package adds to transformers' `PreTrainedModel`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _PLACE_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 
 
-class CheckedLoading:
-    """Makes `from_pretrained` look at what it opens: see `rna_hf.safety`, and with `RNA_HF_CHECK` 1 the golden output.
+class RnaPreTrainedMixin:
+    """Put it before `PreTrainedModel` among the bases of an architecture's models.
 
-    Put it before `PreTrainedModel` among the bases of an architecture's models.
+    `from_pretrained` looks at what it opens: see `rna_hf.safety`, and with `RNA_HF_CHECK` 1 the golden output.
     """
+
+    @property
+    def why_not_exported(self) -> str:
+        """What keeps the model from being exported as a program of tensors alone; "" where nothing does."""
+        return ""
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
