@@ -79,8 +79,8 @@ def _run_in_steps(gru: nn.GRU, inputs: Tensor) -> Tensor:
     """Run a recurrent layer over (B, P, H) in a form that an exported program keeps for any P; return (B, P, width)."""
     from torch._higher_order_ops import scan
 
-    projected = nn.functional.linear(inputs, gru.weight_ih_l0, gru.bias_ih_l0).transpose(0, 1)
-    weight, bias = gru.weight_hh_l0, gru.bias_hh_l0
+    input_weight, weight, input_bias, bias = gru.all_weights[0]
+    projected = nn.functional.linear(inputs, input_weight, input_bias).transpose(0, 1)
 
     def step(state: Tensor, gates: Tensor) -> tuple[Tensor, Tensor]:
         reset, update, new = gates.chunk(3, dim=-1)
@@ -101,6 +101,7 @@ class RnaTrackerConvBlock(GradientCheckpointingLayer):
         super().__init__()
         # Without a bias, positions without channels stay without up to the recurrent layer.
         self.conv = nn.Conv1d(in_channels, config.hidden_size, config.kernel_size, bias=False)
+        self.pool_size = config.pool_size
         self.pool = nn.MaxPool1d(config.pool_size)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
@@ -109,7 +110,7 @@ class RnaTrackerConvBlock(GradientCheckpointingLayer):
         # The same as the pool of the ReLU, with fewer values to compute the ReLU of.
         convolved = self.conv(hidden_states.transpose(1, 2))
         if torch.compiler.is_exporting():  # the pool of one dimension would fix the length
-            pooled = nn.functional.max_pool2d(convolved[:, :, None], (1, self.pool.kernel_size))[:, :, 0]
+            pooled = nn.functional.max_pool2d(convolved[:, :, None], (1, self.pool_size))[:, :, 0]
         else:
             pooled = self.pool(convolved)
         return self.dropout(nn.functional.relu(pooled)).transpose(1, 2)
