@@ -1,7 +1,7 @@
 # Everything a clone needs. `make help` lists the targets; each one installs what it uses the first time.
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
 DEMO_OUTPUT ?= demo_output
 UPSTREAM_CACHE ?= .cache
 PYTEST_ARGS ?=
@@ -19,7 +19,7 @@ PEER_PYTHON := $(PEER)/bin/python
 MANIFESTS := pyproject.toml setup.cfg constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format cards bench bench-quick upstream-source upstream-tests parity accuracy import-time clean
+.PHONY: help setup demo test test-slow test-min test-newest check format cards bench bench-quick upstream-source upstream-tests parity accuracy import-time clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,19 @@ test: $(VENV)/.installed-dev  ## Run the tests (no network, GPU or shared data n
 
 test-slow: $(VENV)/.installed-dev  ## Run the tests that take longer
 	@$(PYTEST) -m slow $(PYTEST_ARGS)
+
+# The oldest versions that pyproject.toml allows, and the newest ones that can be had; each in an environment of its own.
+test-min: VENV := .venv-min
+test-min:  ## Run the tests with the oldest transformers and huggingface_hub that are supported (network)
+	@$(MAKE) --no-print-directory VENV=$(VENV) setup
+	$(BIN)/python -m pip install --quiet -r constraints-min.txt
+	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-newest: VENV := .venv-newest
+test-newest:  ## Run the tests with the newest transformers and huggingface_hub (network)
+	@$(MAKE) --no-print-directory VENV=$(VENV) setup
+	$(BIN)/python -m pip install --quiet --upgrade transformers huggingface_hub
+	@$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev  ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -106,6 +106,7 @@ def test_any_folder_gets_a_card_that_opens_it(folder):
     loaded = ModelCard.load(folder / "README.md")
     assert loaded.data.to_dict() == {
         "library_name": "transformers",
+        "pipeline_tag": "other",
         "tags": ["ribonanzanet", "rna", "reactivity"],
     }
     assert f"| reactivity_2A3 | {REACTIVITY_UNIT} |" in loaded.text
@@ -217,13 +218,16 @@ def test_metadata_of_the_hub(folder):
 
 
 def test_rules_that_no_file_of_facts_can_break():
+    good = {"library_name": "transformers", "license": "mit", "pipeline_tag": "other"}
     with pytest.raises(ValueError, match="language is 'en'"):
         check_metadata({"library_name": "transformers", "language": "en"})
     with pytest.raises(ValueError, match="library_name is missing"):
         check_metadata({})
     result = {"task": {"type": "x"}, "dataset": {"type": "d"}, "metrics": [{"type": "mae", "value": 1.0}]}
     with pytest.raises(ValueError, match=r"a result has no dataset\.name"):
-        check_metadata({"library_name": "transformers", "model-index": [{"name": "m", "results": [result]}]})
+        check_metadata({**good, "model-index": [{"name": "m", "results": [result]}]})
+    with pytest.raises(ValueError, match="pipeline_tag is None"):
+        check_metadata({**good, "pipeline_tag": None})
     with pytest.raises(ValueError, match="has no source file"):
         build_card(Path(), facts(), [Figure("MAE", 0.5)])
 

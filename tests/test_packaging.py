@@ -37,5 +37,16 @@ def test_pins_cover_the_dependencies(repository_root):
     assert sorted(names - pinned - {"rna-hf"}) == []
 
 
+def test_oldest_versions_that_are_tested_are_the_bounds(repository_root):
+    project = tomllib.loads((repository_root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    bounds = dict(re.match(r"([\w-]+)>=([\d.]+)", requirement).groups() for requirement in project["dependencies"])
+    lines = (repository_root / "constraints-min.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert sorted(pins) == ["huggingface_hub", "tokenizers", "transformers"]
+    assert {name: tuple(pin.split("."))[: bounds[name].count(".") + 1] for name, pin in pins.items()} == {
+        name: tuple(bounds[name].split(".")) for name in pins
+    }
+
+
 def test_the_installed_version_is_this_one():
     assert version("rna-hf") == __version__

@@ -41,7 +41,7 @@ class CardFacts:
         base_model: id on the Hub of what it was made from.
         base_model_relation: how: "finetune", "adapter", "merge" or "quantized".
         datasets: ids on the Hub of what it was trained on.
-        pipeline_tag: the Hub's name for its task; None for that of the Auto class, where there is one.
+        pipeline_tag: the Hub's name for its task; None for that of the Auto class, or "other".
         note: how the card was made.
         outputs: name of each output to what it is, unit included.
         original: `name`, `repository`, `commit` and `licence` of the original of the architecture; None for what
@@ -204,9 +204,9 @@ def merge_facts(facts: CardFacts, given: Mapping[str, Any], place: str = "facts"
     return replace(facts, **chosen)
 
 
-def pipeline_tag_of(facts: CardFacts) -> str | None:
-    """Return the Hub's name for the task; None where it has none."""
-    return facts.pipeline_tag or TAG_OF_AUTO_CLASS.get(facts.task.get("auto_class", ""))
+def pipeline_tag_of(facts: CardFacts) -> str:
+    """Return the Hub's name for the task; "other" where it has none that means the same."""
+    return facts.pipeline_tag or TAG_OF_AUTO_CLASS.get(facts.task.get("auto_class", ""), "other")
 
 
 def find_scores(folder: Path) -> tuple[str, dict[str, float]]:

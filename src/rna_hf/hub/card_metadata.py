@@ -148,11 +148,9 @@ def check_metadata(data: Mapping[str, Any]) -> None:
         raise ValueError(f"language is {data['language']!r}: RNA is none, leave it out")
     if not data.get("library_name"):
         raise ValueError("library_name is missing: the Hub needs it for its snippet")
-    if data.get("pipeline_tag") is not None and data["pipeline_tag"] not in PIPELINE_TAGS:
+    if data.get("pipeline_tag") not in PIPELINE_TAGS:
         known = ", ".join(sorted(PIPELINE_TAGS))
-        raise ValueError(
-            f"pipeline_tag is {data['pipeline_tag']!r}, none that fits of the Hub's ({known}): leave it out"
-        )
+        raise ValueError(f"pipeline_tag is {data.get('pipeline_tag')!r}, none that fits of the Hub's ({known})")
     _check_licence(data)
     bases = _listed(data.get("base_model"))
     _check_ids("base_model", bases)
