@@ -27,11 +27,12 @@ COMMANDS = {
     "convert": ("rna_hf.cli.convert", "convert an original checkpoint"),
     "export": ("rna_hf.cli.export", "write a checkpoint as ONNX or a program of torch.export"),
     "card": ("rna_hf.cli.card", "write the card of a checkpoint folder"),
+    "push": ("rna_hf.cli.push", "upload checkpoints to the Hugging Face Hub; says first what it would do"),
     "check": ("rna_hf.cli.check", "see that a checkpoint gives the output recorded beside it"),
 }
 
 # Commands that go on where they were stopped.
-RESUMABLE = ("predict", "embed", "finetune", "pretrain")
+RESUMABLE = ("predict", "embed", "finetune", "pretrain", "push")
 
 USAGE = """usage: rna-hf [--version] [--help] [--debug] COMMAND ...
 

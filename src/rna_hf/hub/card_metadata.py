@@ -119,13 +119,19 @@ TAG_OF_AUTO_CLASS = {
     "AutoModelForTokenClassification": "token-classification",
 }
 RELATIONS = ("adapter", "finetune", "merge", "quantized")
+_LONGEST_ID = 96
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def is_repository_id(name: str) -> bool:
+    """Whether a name is well formed as an id on the Hub, `owner/name`."""
+    is_short = len(name) <= _LONGEST_ID
+    return is_short and _HUB_ID.fullmatch(name) is not None and not re.search(r"--|\.\.|\.git$|[-.](/|$)", name)
 
 
 def is_hub_id(name: str) -> bool:
     """Whether a name is an id on the Hub, `owner/name`, and no folder here."""
-    well_formed = _HUB_ID.fullmatch(name) is not None and not re.search(r"--|\.\.|\.git$|[-.]$", name)
-    return well_formed and not Path(name).exists()
+    return is_repository_id(name) and not Path(name).exists()
 
 
 def hub_id_of(checkpoint: str | None) -> str | None:

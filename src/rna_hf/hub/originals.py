@@ -37,3 +37,12 @@ ORIGINALS: dict[str, dict[str, Any]] = {
     },
 }
 """By `model_type`: `original` and `paper` as in `CardFacts`. An architecture that is not here is nobody else's."""
+
+WEIGHT_LICENCES: dict[str, str | None] = {
+    # Beside the code, for the released weights none was found.
+    "RibonanzaNet": None,
+    "RNATracker": None,
+    "multimolecule": "agpl-3.0",
+}
+"""Whose weights a checkpoint began with, as `RnaConfig.converted_from` names it -> the licence under which they may be
+published; None: none was found."""

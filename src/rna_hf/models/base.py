@@ -32,6 +32,7 @@ class RnaConfig(LoaderFileMixin, PreTrainedConfig):
         unmeasured_3prime: the same at the 3' end.
         bos_token_id: id at the start of a sequence; None: not added.
         eos_token_id: id at the end of a sequence; None: not added.
+        converted_from: whose weights a converter began with, as `rna_hf.hub.originals` names it; None: nobody's.
     """
 
     head_dropout: float | int = 0.0
@@ -41,6 +42,7 @@ class RnaConfig(LoaderFileMixin, PreTrainedConfig):
     unmeasured_3prime: int = 0
     bos_token_id: int | None = None
     eos_token_id: int | None = None
+    converted_from: str | None = None
 
     @property
     def min_sequence_length(self) -> int:

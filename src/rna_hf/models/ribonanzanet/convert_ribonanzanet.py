@@ -145,7 +145,7 @@ def read_config(
     if missing:
         raise ValueError(f"config {path} lacks {', '.join(missing)}: the original's words are needed")
     fields: dict[str, Any] = {ours: content[key] for key, ours in CONFIG_KEYS.items() if key in content}
-    fields["vocab_size"] = RIBONANZANET.vocab_size
+    fields |= {"vocab_size": RIBONANZANET.vocab_size, "converted_from": "RibonanzaNet"}
 
     for key, tensor_name in (("ntoken", "encoder.weight"), ("nclass", "decoder.weight")):
         if key in content and tensor_name in weights and content[key] != weights[tensor_name].shape[0]:

@@ -190,6 +190,7 @@ def read_config(folder: Path) -> tuple[type[RibonanzaNetPreTrainedModel], dict[s
 
     head = content.get("head") or {}
     fields: dict[str, Any] = {ours: content[key] for key, ours in CONFIG_KEYS.items()}
+    fields["converted_from"] = "multimolecule"
     fields |= {"vocab_size": RIBONANZANET.vocab_size, "head_dropout": head.get("dropout") or 0.0}
     for role, is_added in _added_tokens(folder, content).items():
         fields[f"{role}_token_id"] = RIBONANZANET.token_to_id[f"<{role}>"] if is_added else None

@@ -125,6 +125,7 @@ def _build_config(weights: Mapping[str, Tensor], overrides: Mapping[str, Any], p
         "gru_hidden_size": weights["gru.weight_hh_l0"].shape[-1],
         "attention_size": len(weights["attention.attention_w.bias"]),
         "mask_padding": False,
+        "converted_from": "RNATracker",
     }
     rows = len(weights["output.bias"])
     if rows != len(RnaTrackerConfig().compartments):
