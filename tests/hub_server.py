@@ -1,6 +1,6 @@
 """A Hugging Face Hub on loopback, as far as `huggingface_hub` asks it to store and to give back models.
 
-It speaks: whoami, making repositories and branches, the check of a card's front matter, preupload, LFS batch and upload,
+It speaks: whoami, making repositories and branches, the check of a front matter, preupload, LFS batch and upload,
 commit, pull request, listing, download and collections. Everything is kept in memory.
 """
 
