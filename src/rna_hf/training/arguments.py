@@ -38,6 +38,7 @@ class ModelArguments:
         every_epochs: with `eval_strategy` and `save_strategy` "epoch": evaluate and save each time that this many
             epochs are over, and at the end.
         eval_dropout: leave dropout on in evaluations, as RNATracker's original did; for comparison with its figures.
+        license: of the trained weights, as the Hub calls it, for the card; needed with `push_to_hub`.
     """
 
     task: str = field(default="", metadata={"help": "what to train for"})
@@ -59,6 +60,9 @@ class ModelArguments:
         default=1, metadata={"help": "epochs from one evaluation and checkpoint to the next, with the strategy epoch"}
     )
     eval_dropout: bool = field(default=False, metadata={"help": "leave dropout on in evaluations"})
+    license: str | None = field(
+        default=None, metadata={"help": "licence of the trained weights for the card, such as apache-2.0"}
+    )
 
     @property
     def is_architecture(self) -> bool:

@@ -27,6 +27,7 @@ from .arguments import DataArguments, ModelArguments, near_match
 from .callbacks import EveryEpochs, LogFile
 from .card_callback import CardCallback, describe_source
 from .examples import Augmented, SimilarLengths, columns_of_nucleotides
+from .hub_push import check_licence, make_hub_push
 from .run_record import RECORD_FILE, check_record, describe_data, make_record, write_record
 from .trainer_options import check_best_metric, check_schedule, check_trainer_options, metric_names, need
 from .training_data import check_data_arguments, load_splits
@@ -45,6 +46,9 @@ def check_arguments(
     if model_arguments.task not in tasks:
         raise ValueError(f"task is {model_arguments.task!r}: choose one of {', '.join(tasks)}")
     check_data_arguments(data_arguments)
+    check_licence(model_arguments.license)
+    if data_arguments.folds and not data_arguments.fold and training_arguments.push_to_hub:
+        raise ValueError("push_to_hub is for one model, and folds trains several: leave one of them out")
     if data_arguments.pad_to_multiple_of:
         collator = tasks[model_arguments.task].collator_class()
         if "pad_to_multiple_of" not in {part.name for part in fields(collator)}:
@@ -99,6 +103,7 @@ def finetune(
     last = get_last_checkpoint(output) if output.is_dir() else None
     if last:
         check_record(output / RECORD_FILE, record)
+    hub_push = make_hub_push(training_arguments, model_arguments.license)
     set_seed(training_arguments.seed)
     config, tokenizer = load_config_for(model_arguments, task), load_tokenizer(model_arguments, data_arguments)
     stated = model_arguments.config_fields()
@@ -159,7 +164,8 @@ def finetune(
         constant_part=model_arguments.constant_part,
         eval_dropout=model_arguments.eval_dropout,
     )
-    card = CardCallback(trainer, manifest=describe_run(model_arguments, data_arguments, record, datasets))
+    facts = {"license": model_arguments.license} if model_arguments.license else {}
+    card = CardCallback(trainer, facts, manifest=describe_run(model_arguments, data_arguments, record, datasets))
     if model_arguments.lora_rank and trainer.is_fsdp_enabled:
         raise ValueError("lora_rank does not go with FSDP, which splits what is to be merged: start it with DDP")
     if trainer.is_world_process_zero():
@@ -183,6 +189,8 @@ def finetune(
             warnings.warn(f"no golden output was written: {error}", stacklevel=2)
         card.write(output, scores, SCORES_FILE)
         (output / SCORES_FILE).write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+        if hub_push:
+            hub_push.upload(output)
     trainer.accelerator.wait_for_everyone()
     return scores
 
@@ -232,18 +240,6 @@ class FineTuneTrainer(Trainer):
             raise ImportError(f"{what} can't be used: {error}") from error
         except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
             raise ValueError(f"{what} can't be used: {error}") from error
-
-    def init_hf_repo(self, *args: Any, **kwargs: Any) -> None:
-        """Make the repository to push to; the one place where a run without the Hub would fail."""
-        try:
-            super().init_hf_repo(*args, **kwargs)
-        except Exception as error:  # of whatever package it is that asks the Hub
-            reason = " ".join(str(error).split())[:200]
-            raise ConnectionError(
-                f"push_to_hub: the Hub can't be reached, or does not take the repository "
-                f"{self.args.hub_model_id or Path(str(self.args.output_dir)).name!r} ({reason}); leave push_to_hub out "
-                "and upload the folder later"
-            ) from error
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Set up the schedule for the number of optimiser steps of the whole training."""
