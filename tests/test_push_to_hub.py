@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hub_server import running_hub
-from huggingface_hub import ModelCard, constants, snapshot_download
+from huggingface_hub import ModelCard, snapshot_download
 from test_card_callback import make_trainer
 from test_finetune import arguments, write_table
 from test_push import content, hub  # noqa: F401 - a fixture
@@ -86,22 +85,13 @@ def test_an_upload_that_fails_loses_nothing(hub, base, table, tmp_path, capsys):
     assert hub.files("me/tuned")["model.safetensors"] == (output / "model.safetensors").read_bytes()
 
 
-def test_a_trainer_of_ones_own_uploads_our_card(monkeypatch, tmp_path):
-    with running_hub() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr("transformers.trainer.hf_api.endpoint", server.endpoint, raising=False)
-        monkeypatch.setenv("HF_TOKEN", "hf_" + "a" * 34)
-        trainer = make_trainer(tmp_path)
-        CardCallback(trainer, {"license": "mit"})
-        trainer.args.push_to_hub, trainer.args.hub_model_id = True, "me/own"
-        trainer.init_hf_repo()
-        trainer.push_to_hub()
-        folder = snapshot_download("me/own", cache_dir=tmp_path / "cache")
-        card = ModelCard.load(Path(folder, "README.md"))
-        assert card.data.license == "mit"
-        assert "| parameters |" in card.text
+def test_a_trainer_of_ones_own_uploads_our_card(hub, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.setattr("transformers.trainer.hf_api.endpoint", hub.endpoint, raising=False)
+    trainer = make_trainer(tmp_path)
+    CardCallback(trainer, {"license": "mit"})
+    trainer.args.push_to_hub, trainer.args.hub_model_id = True, "me/own"
+    trainer.init_hf_repo()
+    trainer.push_to_hub()
+    card = ModelCard.load(Path(snapshot_download("me/own", cache_dir=tmp_path / "cache"), "README.md"))
+    assert card.data.license == "mit"
+    assert "| parameters |" in card.text
