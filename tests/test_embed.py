@@ -1,10 +1,16 @@
 """`rna-hf embed` and `rna_hf.embed`: the base model's states, of any checkpoint, however a run went."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tiny_models
 import torch
+from datasets import load_dataset
 
 import rna_hf
 from rna_hf import AutoModelForReactivity, RnaTrackerConfig, RnaTrackerForLocalisation, embed
@@ -119,8 +125,10 @@ def test_formats_hold_the_same(pooling, masked, tmp_path):
         assert [identifier.decode() for identifier in file["ids"][:]] == arrays["ids"].tolist()
 
 
-@pytest.mark.parametrize("format", ["parquet", "npz"])
+@pytest.mark.parametrize("format", ["parquet", "npz", "h5"])
 def test_a_run_that_was_interrupted_gives_the_same_file(format, masked, tmp_path, monkeypatch):
+    if format == "h5":
+        pytest.importorskip("h5py")
     monkeypatch.setattr(chunks, "CHUNK_SEQUENCES", 1)
     whole = embed(RNAS, tmp_path / "whole", model=masked, pooling="none", format=format)
     write, count = RunFolder.write_part, [0]
@@ -146,6 +154,12 @@ def test_a_run_that_was_interrupted_gives_the_same_file(format, masked, tmp_path
         ({"pooling": "sum"}, "pooling must be one of mean, none, cls, got 'sum'"),
         ({"layer": 3}, "layer is 3, and this model has layers 0 to 2; -1 is the last one"),
         ({"layer": -2}, "layer is -2, and this model has layers 0 to 2"),
+        ({"part": "3/2"}, "part is '3/2': give K/N, the K-th of N parts"),
+        ({"part": "1/2"}, "part is for files; name an output folder"),
+        ({"window": -1}, "window must be a number of nucleotides, got -1"),
+        ({"overlap": 5}, "overlap is 5, and has to have a window: give one"),
+        ({"window": 10, "overlap": 10}, "overlap is 10, and has to be smaller than the window, 10"),
+        ({"window": 10, "pooling": "cls"}, "pooling cls is the state of one token"),
         ({"format": "csv"}, "format must be one of parquet, npz, h5, got 'csv'"),
     ],
 )
@@ -159,6 +173,8 @@ def test_what_a_model_with_positions_has_not(tracker):
         embed(LONG, model=tracker, pooling="none")
     with pytest.raises(ValueError, match="layer is not for this model, whose layers have positions of their own"):
         embed(LONG, model=tracker, layer=1)
+    with pytest.raises(ValueError, match="window is not for this model, which reads RNAs of any length whole"):
+        embed(LONG, model=tracker, window=60)
     with pytest.raises(TypeError, match=r"embed\(\) has no option 'wide'"):
         embed(LONG, model=tracker, wide=True)
 
@@ -194,3 +210,110 @@ def test_every_base_model_has_a_pooled_state(name):
     assert pooled.shape == (2, model.config.state_size)
     torch.testing.assert_close(pooled[1:], model(ids[1:, :80]).pooler_output, atol=1e-5, rtol=1e-5)
     assert rna_hf.embed is embed
+
+
+WINDOWED = [("short", "GGGAAACUCC"), ("long", "ACGGUUCGAC" * 7), ("exact", "ACGUU" * 6), ("longer", "GGCAU" * 25)]
+
+
+def joined(folder, sequence, window, overlap):
+    """States of an RNA from plain calls, a nucleotide's from the window whose ends are farthest."""
+    starts = [*range(0, len(sequence) - window, window - overlap), len(sequence) - window]
+    states = [states_of(folder, sequence[start : start + window])[0] for start in starts]
+    found = []
+    for place in range(len(sequence)):
+        inside = [index for index, start in enumerate(starts) if start <= place < start + window]
+        # To the nearest cut; the ends of the RNA itself are none.
+        depth = {
+            index: min(
+                place - starts[index] if starts[index] else len(sequence),
+                starts[index] + window - 1 - place if index + 1 < len(starts) else len(sequence),
+            )
+            for index in inside
+        }
+        deepest = max(inside, key=lambda index: (depth[index], index))
+        found.append(states[deepest][place - starts[deepest]])
+    return np.stack(found)
+
+
+@pytest.mark.parametrize(("window", "overlap"), [(30, 0), (30, 10), (31, 8), (40, 39)])
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+def test_longer_rnas_are_read_in_windows(window, overlap, pooling, tiny):
+    rows = embed(WINDOWED, model=tiny, pooling=pooling, window=window, overlap=overlap, batch_tokens=64)
+    whole = embed(WINDOWED, model=tiny, pooling=pooling, batch_tokens=64)
+    for (_, sequence), row, one in zip(WINDOWED, rows, whole, strict=True):
+        if len(sequence) <= window:
+            np.testing.assert_allclose(row["embedding"], one["embedding"], atol=2e-5)
+            continue
+        expected = joined(tiny, sequence, window, overlap)
+        expected = expected.mean(0) if pooling == "mean" else expected
+        np.testing.assert_allclose(row["embedding"], expected, atol=2e-5)
+
+
+def test_windows_take_the_memory_of_one(masked, monkeypatch, tmp_path):
+    from rna_hf.tasks.embedding import EmbeddingPrediction
+
+    shapes = []
+    forward = EmbeddingPrediction.forward
+
+    def record(self, model, input_ids, attention_mask):
+        shapes.append(tuple(input_ids.shape))
+        return forward(self, model, input_ids, attention_mask)
+
+    monkeypatch.setattr(EmbeddingPrediction, "forward", record)
+    path = embed(
+        ["ACGGU" * 400, "ACGGU" * 401, "ACGGC" * 400], tmp_path, model=masked, window=100, overlap=20, batch_tokens=200
+    )
+    assert max(rows * length for rows, length in shapes) == 200
+    assert len(pq.read_table(path)) == 3
+    record_file = (tmp_path / "run.json").read_text()
+    assert '"window": 100' in record_file
+    assert '"overlap": 20' in record_file
+
+
+@pytest.mark.parametrize("by_launcher", [False, True])
+def test_machines_that_share_the_folder_alone(by_launcher, masked, tmp_path):
+    """Two processes that know nothing of each other do a part each; together they give what one gives."""
+    rnas = [(f"r{length}", "ACGGU" * length) for length in range(3, 14)]
+    (tmp_path / "in.fa").write_text("".join(f">{identifier}\n{sequence}\n" for identifier, sequence in rnas))
+    command = [sys.executable, "-m", "rna_hf.cli.main", "embed", str(tmp_path / "in.fa"), "-o", str(tmp_path / "out")]
+    command += ["--model", str(masked), "--pooling", "none"]
+    environment = os.environ | {"PYTHONPATH": str(Path(rna_hf.__file__).parents[1])}
+    started = [
+        subprocess.Popen(
+            [*command, "--part", "auto" if by_launcher else f"{rank + 1}/2"],
+            env=environment | ({"RANK": str(rank), "WORLD_SIZE": "2"} if by_launcher else {}),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in started:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+        assert "embeddings.parquet" in errors
+    whole = {row["id"]: row["embedding"] for row in embed(rnas, model=masked, pooling="none")}
+    files = sorted((tmp_path / "out").glob("*/embeddings.parquet"))
+    assert [path.parent.name for path in files] == ["part-00001-of-00002", "part-00002-of-00002"]
+    found = load_dataset("parquet", data_files=[*map(str, files)], cache_dir=str(tmp_path / "cache"), split="train")
+    assert len(found) == len(rnas)
+    for row in found:
+        np.testing.assert_allclose(row["embedding"], whole[row["id"]], atol=1e-5)
+
+
+def test_a_part_that_was_interrupted_goes_on(masked, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_SEQUENCES", 1)
+    whole = embed(RNAS, tmp_path / "whole", model=masked, part="2/2")
+    write = RunFolder.write_part
+
+    def stop(self, *arguments):
+        write(self, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "write_part", stop)
+    with pytest.raises(KeyboardInterrupt):
+        embed(RNAS, tmp_path / "again", model=masked, part="2/2")
+    monkeypatch.setattr(RunFolder, "write_part", write)
+    assert embed(RNAS, tmp_path / "again", model=masked, part="2/2").read_bytes() == whole.read_bytes()
+    assert pq.read_table(whole)["id"].to_pylist() == ["b", "d"]
+    with pytest.raises(FileExistsError, match="another input"):
+        embed([*RNAS, ("e", "GGGAAACCC")], tmp_path / "again", model=masked, part="2/2")

@@ -114,6 +114,7 @@ def run_command(parse: Callable[[], dict[str, Any]], check: Callable[..., Any], 
     is_helper = find_process()[0] > 0
     try:
         values = parse()
+        is_helper = is_helper and not values.get("part")  # nobody else speaks for a part
         inputs, output, quiet = (values.pop(name) for name in ("input", "output", "quiet"))
         named = {name: values[name] for name in ("task", "model") if name in values}
         check(output, *named.values(), {name: value for name, value in values.items() if name not in named})

@@ -1,6 +1,7 @@
 """One sequence as it was read, and what every input of sequences can do."""
 
 import hashlib
+import itertools
 import json
 import os
 from abc import ABC, abstractmethod
@@ -65,6 +66,33 @@ class SequenceInput(ABC):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+class Share(SequenceInput):
+    """Every N-th record of an input, for machines that each do their own part of it.
+
+    Args:
+        source: the whole input.
+        index: of the first record, from 0 to `count` - 1.
+        count: of parts, N.
+    """
+
+    def __init__(self, source: SequenceInput, index: int, count: int):
+        self._source, self._index, self._count = source, index, count
+        self.name = f"{source.name}, part {index + 1} of {count}"
+        self.is_resumable, self.keeps_columns = source.is_resumable, source.keeps_columns
+
+    def records(self) -> Iterator[SequenceRecord]:
+        """Yield the records of this part, as the whole input has them."""
+        return itertools.islice(self._source.records(), self._index, None, self._count)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the whole input's and of which part this is."""
+        return hashlib.sha256(f"{self._source.digest()} {self._index} {self._count}".encode()).hexdigest()
+
+    def check_unchanged(self) -> None:
+        """See that the whole input is what it was."""
+        self._source.check_unchanged()
 
 
 def as_pair(item: Any, number: int) -> tuple[str | None, str]:

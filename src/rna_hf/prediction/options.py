@@ -1,9 +1,11 @@
 """The options of a run of predictions, whatever the task; those of a task are in `rna_hf.tasks`."""
 
+import re
 from dataclasses import dataclass
 
 from ..data.table_files import TEXT_AND_PARQUET, VECTOR_FORMATS
 from ..options import check_choices, option
+from .processes import find_process
 
 DTYPES = ("float32", "bfloat16", "float16")
 DEFAULT_BATCH_TOKENS = 2048
@@ -61,10 +63,39 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class EmbeddingRunOptions(RunOptions):
-    """Those of `rna_hf.embed` and `rna-hf embed`: the same but for the formats.
+    """Those of `rna_hf.embed` and `rna-hf embed`: the same but for the formats, and parts of an input.
 
     Attributes:
         format: `parquet`, `npz` or `h5`, see `rna_hf.data.table_files`.
+        part: `K/N` does the K-th (from 1) of N parts of the input, every N-th sequence, into a folder of its own in the
+            output folder, `part-00001-of-00004`. Nobody has to know of the others. `auto`: as the launcher numbers its
+            processes, which then need not reach each other. "" for the whole.
     """
 
     format: str = option("parquet", "of the file of embeddings", choices=VECTOR_FORMATS)
+    part: str = option(
+        "",
+        "do part K of N of the input alone, into DIR/part-K-of-N; auto: as a launcher numbers this process",
+        metavar="K/N",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.part not in ("", "auto"):
+            self.find_part()
+
+    def find_part(self) -> tuple[int, int]:
+        """Return which part is to be done, from 0, and of how many: (0, 1) for the whole.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if self.part == "auto":
+            return find_process()
+        if not self.part:
+            return 0, 1
+        found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", self.part)
+        index, count = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not 1 <= index <= count:
+            raise ValueError(f"part is {self.part!r}: give K/N, the K-th of N parts, such as 1/4, or auto")
+        return index - 1, count

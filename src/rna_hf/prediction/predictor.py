@@ -106,15 +106,26 @@ class Predictor:
         with warnings.catch_warnings():
             # Who calls this has warned already, with the sequences' names.
             warnings.simplefilter("ignore", UnknownNucleotidesWarning)
-            predictions = self._forward(chosen)
+            predictions = self._run(chosen)
             if self.flip_average:
-                flipped = self._forward([sequence[::-1] for sequence in chosen])
+                flipped = self._run([sequence[::-1] for sequence in chosen])
                 reverse = self.prediction.reverse
                 predictions = [(one + reverse(other)) / 2 for one, other in zip(predictions, flipped)]
         return [
             self._rows(sequences[index], values, names[index] if names else sequences[index][:_SHOWN_LETTERS])
             for index, values in zip(batch, predictions)
         ]
+
+    def _run(self, sequences: list[str]) -> list[np.ndarray]:
+        """Return the array of each sequence; those that are read in stretches take no more memory than if they were
+        as short."""
+        cuts = [self.prediction.cuts(len(sequence)) for sequence in sequences]
+        pieces = [sequence[start:end] for sequence, ends in zip(sequences, cuts) for start, end in ends]
+        arrays = []
+        for first in range(0, len(pieces), len(sequences)):
+            arrays += self._forward(pieces[first : first + len(sequences)])
+        found = iter(arrays)
+        return [self.prediction.join([next(found) for _ in ends], ends) for ends in cuts]
 
     def _rows(self, sequence: str, values: np.ndarray, name: str) -> list[Row]:
         if not np.isfinite(values).all():

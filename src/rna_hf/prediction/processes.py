@@ -163,6 +163,11 @@ def find_process() -> tuple[int, int]:
     return (_read_number(_INDEX_VARIABLES, 0), count) if count > 1 else (0, 1)
 
 
+def stand_alone() -> Processes:
+    """Return this process alone, with what its launcher says of the others on this machine, which share its devices."""
+    return Processes(local_index=_read_number(("LOCAL_RANK",), 0), local_count=_read_number(("LOCAL_WORLD_SIZE",), 1))
+
+
 def choose_device(name: str, processes: Processes) -> tuple["torch.device", int]:
     """Return this process's device, and the number of processes that use the same one.
 
@@ -177,7 +182,7 @@ def choose_device(name: str, processes: Processes) -> tuple["torch.device", int]
 
     from ..memory import resolve_device
 
-    if processes.count > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
+    if max(processes.count, processes.local_count) > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
         num_gpus = torch.cuda.device_count()
         if processes.local_count > num_gpus:
             raise ValueError(

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, overload
 
 from ..checkpoints import find_checkpoint
+from ..data.records import Share
 from ..data.sources import find_standard_input, is_path_like, is_read_once, open_sequences
 from ..data.table_files import import_h5py
 from ..options import option_names, split_options
 from ..tasks import EMBEDDING, TASKS, Prediction, Task, predictions
 from .options import EmbeddingRunOptions, RunOptions
-from .processes import Processes
+from .processes import Processes, stand_alone
 
 logger = logging.getLogger(__name__)
 
@@ -155,15 +156,38 @@ def embed(
         >>> len(rows[0]["embedding"])
         128
     """
+    call = check_embed_call(output, model, options)
+    run_options = call[2]
+    assert isinstance(run_options, EmbeddingRunOptions)
+    if run_options.part:
+        return _embed_part(inputs, output, call, run_options.find_part(), progress)
     with Processes.join() if distributed else Processes() as processes:
-        return _run(inputs, output, check_embed_call(output, model, options), processes, progress)
+        return _run(inputs, output, call, processes, progress)
+
+
+def _embed_part(
+    inputs: Any, output: str | os.PathLike | None, call: "_Call", part: tuple[int, int], progress: bool | None
+) -> list[dict[str, Any]] | Path:
+    """Do a part of an input alone, in a folder of its own."""
+    index, count = part
+    if output is None:
+        raise ValueError("part is for files; name an output folder")
+    if (isinstance(inputs, str) and inputs == "-") or _is_pipe(inputs):
+        raise ValueError("part needs an input that each process can read; give a file")
+    folder = Path(output) / f"part-{index + 1:05d}-of-{count:05d}"
+    return _run(inputs, folder, call, stand_alone(), progress, part)
 
 
 _Call = tuple[Task, Prediction, RunOptions, Path]
 
 
 def _run(
-    inputs: Any, output: str | os.PathLike | None, call: _Call, processes: Processes, progress: bool | None
+    inputs: Any,
+    output: str | os.PathLike | None,
+    call: _Call,
+    processes: Processes,
+    progress: bool | None,
+    part: tuple[int, int] = (0, 1),
 ) -> list[dict[str, Any]] | Path:
     """Start a run whose options are checked."""
     task, prediction, run_options, checkpoint = call
@@ -172,9 +196,10 @@ def _run(
     if processes.count > 1 and ((isinstance(inputs, str) and inputs == "-") or _is_pipe(inputs)):
         what = "standard input" if inputs == "-" else str(inputs)
         raise ValueError(f"{what} cannot be read by {processes.count} processes; give a file")
-    with open_sequences(inputs, keep_columns=run_options.keep_columns) as source:
+    with open_sequences(inputs, keep_columns=run_options.keep_columns) as whole:
         from .engine import Run
 
+        source = Share(whole, *part) if part[1] > 1 else whole
         run = Run(task, prediction, checkpoint, run_options, processes, progress)
         if output is None:
             return run.collect(source)

@@ -159,6 +159,17 @@ class Prediction(ABC):
         """Return how many positions of the model's input an RNA of this length, in nucleotides, takes by itself."""
         return length
 
+    def cuts(self, length: int) -> list[tuple[int, int]]:
+        """Return the stretches in which the model is given an RNA of this length, start and end of each; usually one.
+
+        All have as many nucleotides as `read_length` says.
+        """
+        return [(0, length)]
+
+    def join(self, parts: list[np.ndarray], cuts: list[tuple[int, int]]) -> np.ndarray:
+        """Turn the arrays of an RNA's `cuts` into that of the whole."""
+        return parts[0]
+
     def encode(self, tokenizer: Any, sequences: Sequence[str], config: Any) -> BatchEncoding:
         """Tokenise a batch, see `rna_hf.tokenization.encode_bulk`."""
         from ..tokenization import encode_bulk
