@@ -14,6 +14,7 @@ from .tasks import TASKS, predictions
 _PLACES = {
     "__version__": ".version",
     "RnaTokenizerFast": ".tokenization",
+    "Embedder": ".prediction.embedder",
     "embed": ".prediction",
     "load": ".hub.loading",
     "predict": ".prediction",

@@ -20,7 +20,7 @@ NEEDED = re.compile(
     r"config\.json|generation_config\.json|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
     r"|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|vocab\.txt"
     r"|golden\.json|training_data\.json|scores\.json|folds\.json|rna_hf_loader\.py"
-    r"|modules\.json|config_sentence_transformers\.json|sentence_rna\.json"
+    r"|modules\.json|config_sentence_transformers\.json|rna_embedding\.json"
     r"|README\.md|(LICENSE|LICENCE|NOTICE|CITATION)(\.\w+)?|\.gitattributes|\.eval_results/[\w.-]+\.yaml"
     r"|[\w-]+\.(png|svg)"
 )

@@ -22,7 +22,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,9 @@ class Run:
         self.kept = KeptColumns()
         self._last_write = time.monotonic()
 
-    def _load(self) -> Predictor:
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The loaded model; loaded when it is first asked for."""
         return Predictor(
             self.prediction,
             load_model(self.checkpoint, self.task, self.config, self.options.dtype, self.device),
@@ -118,7 +120,6 @@ class Run:
         folder: RunFolder,
         number: int,
         chunk: list[SequenceRecord],
-        predictor: Predictor,
         schema: "pa.Schema",
         source: SequenceInput,
         report: Callable[[int], Any],
@@ -140,13 +141,14 @@ class Run:
             pending = []
             self._last_write = time.monotonic()
 
-        batches = predictor.batches(sequences)
+        batches = self.predictor.batches(sequences)
         for index, batch in enumerate(batches):
             if done.issuperset(ids[member] for member in batch):
                 continue
             first = first if pending else index
             try:
-                rows = self._rows([chunk[member] for member in batch], predictor.predict_batch(sequences, batch, ids))
+                predicted = self.predictor.predict_batch(sequences, batch, ids)
+                rows = self._rows([chunk[member] for member in batch], predicted)
             except Exception:
                 raise
             except BaseException:  # someone is waiting for the end: no error, which the same command would meet again
@@ -166,13 +168,12 @@ class Run:
         checker, summary, _ = self._check(source)
         if summary.usable < summary.total:
             warnings.warn(f"skipped: {_list_problems(source, summary)}", stacklevel=3)
-        predictor = self._load()
         kinds = self._columns()
         rows = []
         with self._progress_bar(summary.usable, 0) as bar:
             for chunk in make_chunks(checker.usable()):
                 ids = [record.id for record in chunk]
-                predicted = predictor.predict([record.sequence for record in chunk], bar.update, ids)
+                predicted = self.predictor.predict([record.sequence for record in chunk], bar.update, ids)
                 for row in self._rows(chunk, predicted):
                     values = {name: _plain(row[name], kind) for name, kind in kinds.items()}
                     rows.append(values | {name: row[name] for name in self.kept.names})
@@ -212,12 +213,10 @@ class Run:
                         bar.update(elsewhere.pop(number) - begun.get(number, 0))
 
                 num_chunks = 0
-                predictor: Predictor | None = None
                 for number, chunk, owner in share_out(checker.usable(), done, processes.count):
                     num_chunks = number + 1
                     if owner == processes.index:
-                        predictor = predictor or self._load()
-                        self._write_chunk(folder, number, chunk, predictor, part_schema, source, bar.update)
+                        self._write_chunk(folder, number, chunk, part_schema, source, bar.update)
                         count_elsewhere()
                     elif owner is not None:
                         elsewhere[number] = len(chunk)
@@ -279,11 +278,9 @@ class Run:
             warnings.simplefilter("ignore")  # the main process gives the same ones
             checker, _, _ = self._check(source, plan["max_length"])
             part_schema = self._schema(self._columns() | self.prediction.plot_columns())
-            predictor: Predictor | None = None
             for number, chunk, owner in share_out(checker.usable(), plan["done"], processes.count):
                 if owner == processes.index:
-                    predictor = predictor or self._load()
-                    self._write_chunk(folder, number, chunk, predictor, part_schema, source, lambda count: None)
+                    self._write_chunk(folder, number, chunk, part_schema, source, lambda count: None)
         processes.wait(lambda: None)
         processes.agree()
         return folder.predictions
