@@ -1,5 +1,6 @@
 """`rna-hf embed` and `rna_hf.embed`: the base model's states, of any checkpoint, however a run went."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -317,3 +318,15 @@ def test_a_part_that_was_interrupted_goes_on(masked, tmp_path, monkeypatch):
     assert pq.read_table(whole)["id"].to_pylist() == ["b", "d"]
     with pytest.raises(FileExistsError, match="another input"):
         embed([*RNAS, ("e", "GGGAAACCC")], tmp_path / "again", model=masked, part="2/2")
+
+
+def test_the_worker_of_the_ray_recipe(masked, repository_root):
+    path = repository_root / "examples" / "embed_with_ray.py"
+    spec = importlib.util.spec_from_file_location("embed_with_ray", path)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    worker = recipe.RnaEmbedder(str(masked), pooling="mean")
+    ids, sequences = (np.array(part) for part in zip(*RNAS))
+    found = worker({"id": ids, "sequence": sequences})
+    assert found["id"].tolist() == ids.tolist()
+    np.testing.assert_allclose(found["embedding"], [row["embedding"] for row in embed(RNAS, model=masked)], atol=1e-6)

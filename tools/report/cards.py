@@ -171,6 +171,8 @@ def generate(root: Path) -> dict[Path, str]:
     readme = fill_region(readme, "models", models_table(checkpoints, root))
     readme = fill_region(readme, "accuracy", "\n\n".join(part for part in accuracy if part) or NOTHING_YET)
     readme = fill_region(readme, "performance", performance_text(root / RESULTS_FOLDER) or NOTHING_YET)
+    memory = root / RESULTS_FOLDER / "embedding_memory.md"
+    readme = fill_region(readme, "embedding_memory", memory.read_text(encoding="utf-8") if memory.is_file() else "")
     files[root / "README.md"] = readme
     return files
 

@@ -14,7 +14,11 @@ NOTES = """Writes DIR/embeddings.parquet with the columns id and embedding: a li
 --pooling none a list of lists, one for each of its nucleotides. As npz or h5: the arrays ids and embeddings, and with
 --pooling none lengths, the rows of embeddings that each RNA has, in order. The checkpoint may have any head.
 
-Several processes, or machines that share the output folder, take the same command under `accelerate launch`."""
+With --window, longer RNAs are read in windows; a nucleotide gets its state from the window in which it lies farthest
+from a cut.
+
+Several processes, or machines that share the output folder, take the same command under `accelerate launch`. Where they
+can't reach each other, each does a part of the input with --part."""
 
 
 def make_parser() -> argparse.ArgumentParser:
