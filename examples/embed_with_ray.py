@@ -6,8 +6,8 @@
     python examples/embed_with_ray.py rnas.csv vectors --model ribonanzanet-mini --workers 4
     python examples/embed_with_ray.py rnas.csv vectors --workers 8 --gpus 1
 
-`rnas.csv` (or a folder of parquet files) has the columns `id` and `sequence`; `vectors` gets parquet files with `id` and
-`embedding`, the vectors of `rna-hf embed`, in no order. Unlike that command it does not go on where it was stopped.
+`rnas.csv` (or a folder of parquet files) has the columns `id` and `sequence`; `vectors` gets parquet files with `id`
+and `embedding`, the vectors of `rna-hf embed`, in no order. Unlike that command it does not go on where it was stopped.
 """
 
 from __future__ import annotations
