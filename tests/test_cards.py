@@ -13,7 +13,7 @@ from rna_hf.checkpoints import list_checkpoints
 from tools.report import cards
 
 NAME = "ribonanzanet-mini"
-REGIONS = ("predictions", "trainings", "models", "accuracy", "performance")
+REGIONS = ("predictions", "trainings", "models", "accuracy", "performance", "embedding_memory")
 
 
 def number(value):
