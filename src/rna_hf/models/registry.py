@@ -136,6 +136,19 @@ ARCHITECTURES: dict[str, Architecture] = {
             conversion=RnaTrackerConversion,
             names_as_text=("compartments",),
         ),
+        Architecture(
+            name="plantrna_fm",
+            prefix="PlantRnaFm",
+            alphabet="plantrna_fm",
+            heads=(
+                "ContactPrediction",
+                "MaskedLM",
+                "SecondaryStructure",
+                "SequenceClassification",
+                "TokenClassification",
+            ),
+            lora_targets=("q_proj", "k_proj", "v_proj", "out_proj", "up_proj", "down_proj"),
+        ),
     )
 }
 """All architectures by name."""

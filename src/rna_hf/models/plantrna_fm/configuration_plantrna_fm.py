@@ -1,7 +1,7 @@
 """Configuration of PlantRNA-FM."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 from huggingface_hub.dataclasses import strict
 
@@ -41,6 +41,8 @@ class PlantRnaFmConfig(RnaConfig):
         hidden_dropout: probability of dropout of states.
         attention_dropout: probability of dropping an attention weight.
         head_dropout: probability of dropout before a head that classifies.
+        has_contact_head: the base model holds ESM-2's logistic regression from attention weights to contacts, as
+            published; see `PlantRnaFmModel.predict_contacts`. It is not trained.
         structure_labels: what the structure of pre-training says of a nucleotide, in order.
         region_labels: what part of a messenger a nucleotide is of, in the order of pre-training.
         objective_weights: of the three losses of pre-training: masked nucleotides, structure and region.
@@ -67,7 +69,7 @@ class PlantRnaFmConfig(RnaConfig):
     vocab_size: int = 24
     hidden_size: int = 480
     num_hidden_layers: int = 12
-    num_attention_heads: int = 20
+    num_attention_heads: int = 24
     intermediate_size: int = 1920
     position_embedding: Literal["rotary", "absolute"] = "rotary"
     max_position_embeddings: int = 1026
@@ -79,13 +81,13 @@ class PlantRnaFmConfig(RnaConfig):
     published_mask_token_id: int = 9
     hidden_dropout: float | int = 0.0
     attention_dropout: float | int = 0.0
+    has_contact_head: bool = False
     structure_labels: list[str] = dataclasses.field(default_factory=lambda: ["(", ".", ")"])
     region_labels: list[str] = dataclasses.field(default_factory=lambda: ["5UTR", "CDS", "3UTR"])
     objective_weights: list[float | int] = dataclasses.field(default_factory=lambda: [1.0, 1.0, 1.0])
     pair_hidden_size: int = 32
     num_pair_layers: int = 2
     max_relative_position: int = 16
-    predict_reactivity: bool = False
     pair_threshold: float | int = 0.5
     pair_weight: float | int = 1.0
     initializer_range: float = 0.02
@@ -95,8 +97,10 @@ class PlantRnaFmConfig(RnaConfig):
     bos_token_id: int | None = 0
     eos_token_id: int | None = 2
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
+    @property
+    def predict_reactivity(self) -> bool:
+        """Whether the head for secondary structure predicts reactivity too: not here."""
+        return False
 
     @property
     def decoding(self) -> dict[str, float]:

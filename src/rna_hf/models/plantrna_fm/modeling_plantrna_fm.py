@@ -4,8 +4,6 @@ Source: Yu et al. 2024 for PlantRNA-FM; Lin et al. 2023 for ESM-2: pre-norm laye
 token dropout, and a masked-language head whose last matrix is the embedding.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -35,6 +33,7 @@ from ..heads import (
 )
 from ..pretrained_mixin import RnaPreTrainedMixin
 from .configuration_plantrna_fm import PlantRnaFmConfig
+from .published_plantrna_fm import check_shapes, find_published, read_published
 
 # Positions that absolute embeddings keep for padding and the id before it, as ESM numbers them.
 RESERVED_POSITIONS = 2
@@ -201,6 +200,22 @@ class PlantRnaFmPreTrainedModel(RnaPreTrainedMixin, PreTrainedModel):
     _supports_attention_backend = False
     _can_record_outputs = {"hidden_states": PlantRnaFmLayer, "attentions": PlantRnaFmAttention}
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a model as transformers does, also from a folder as PlantRNA-FM or OmniGenome were published.
+
+        Raises:
+            ValueError: see `RnaPreTrainedMixin.from_pretrained`; or the folder is of that layout and can't be read.
+        """
+        folder = find_published(pretrained_model_name_or_path, kwargs)
+        if folder is None:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        config, weights = read_published(folder, kwargs.pop("config", None))
+        with torch.device("meta"):
+            whole = PlantRnaFmForMaskedLM(config)
+        check_shapes(weights, {name: tensor.shape for name, tensor in whole.state_dict().items()}, folder)
+        return super().from_pretrained(None, *args, config=config, state_dict=weights, **kwargs)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise as ESM-2 does: normal weights, biases of 0, norms of 1."""
@@ -213,6 +228,9 @@ class PlantRnaFmPreTrainedModel(RnaPreTrainedMixin, PreTrainedModel):
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
+        elif isinstance(module, PlantRnaFmModel) and module.config.has_contact_head:
+            init.zeros_(module.contact_weight)
+            init.zeros_(module.contact_bias)
 
 
 class PlantRnaFmModel(PlantRnaFmPreTrainedModel):
@@ -230,6 +248,10 @@ class PlantRnaFmModel(PlantRnaFmPreTrainedModel):
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(PlantRnaFmLayer(config) for _ in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        if config.has_contact_head:
+            maps = config.num_hidden_layers * config.num_attention_heads
+            self.register_buffer("contact_weight", torch.zeros(1, maps))
+            self.register_buffer("contact_bias", torch.zeros(1))
         self.gradient_checkpointing = False
         self.post_init()
 
@@ -296,6 +318,33 @@ class PlantRnaFmModel(PlantRnaFmPreTrainedModel):
         return BaseModelOutputWithPooling(
             last_hidden_state=last_hidden_state, pooler_output=mean_over(last_hidden_state, nucleotides)
         )
+
+    @torch.no_grad()
+    def predict_contacts(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Return the probability of a contact of each two tokens, (B, L - 2, L - 2), as ESM-2 does.
+
+        Source: Rao et al. 2021, "Transformer protein language models are unsupervised structure learners": logistic
+        regression on symmetrised attention weights, corrected for the average product. Needs eager attention and
+        `config.has_contact_head`.
+
+        Args:
+            input_ids: (B, L), with the token at the start of each sequence and that at its end.
+            attention_mask: (B, L), non-zero at tokens and 0 at padding.
+
+        Raises:
+            ValueError: there is no such head, or no attention weights.
+        """
+        if not self.config.has_contact_head:
+            raise ValueError("this checkpoint has no contact head (has_contact_head is False)")
+        keep = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).to(input_ids.dtype)
+        keep = keep * (input_ids != self.config.eos_token_id)
+        maps = torch.stack(self(input_ids, attention_mask, output_attentions=True).attentions, dim=1).flatten(1, 2)
+        maps = (maps * keep[:, None, None] * keep[:, None, :, None])[..., 1:-1, 1:-1]
+        maps = maps + maps.transpose(-1, -2)
+        sums = maps.sum(-1, keepdim=True)
+        maps = maps - sums * sums.transpose(-1, -2) / maps.sum((-1, -2), keepdim=True)
+        logits = nn.functional.linear(maps.permute(0, 2, 3, 1), self.contact_weight, self.contact_bias)
+        return logits[..., 0].sigmoid()
 
     def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, keep: Tensor | None) -> Tensor:
         """Return the embeddings (B, L, H), 0 at padding."""
