@@ -39,13 +39,18 @@ from .published_plantrna_fm import check_shapes, find_published, read_published
 RESERVED_POSITIONS = 2
 
 
+def rotary_frequencies(head_size: int, device: torch.device | None = None) -> Tensor:
+    """Return by how much each pair of channels turns from one position to the next, (D / 2,), in radians."""
+    exponents = torch.arange(0, head_size, 2, device=device, dtype=torch.float32) / head_size
+    return 1.0 / 10000.0**exponents
+
+
 def rotary_angles(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
     """Return cosine and sine (..., D) of the angles by which channels turn at positions (...), in float32.
 
     Source: Su et al. 2021, equation 34, with channels i and i + D / 2 as a pair.
     """
-    exponents = torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32) / head_size
-    angles = positions[..., None].float() * (1.0 / 10000.0**exponents)
+    angles = positions[..., None].float() * rotary_frequencies(head_size, positions.device)
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos(), angles.sin()
 
