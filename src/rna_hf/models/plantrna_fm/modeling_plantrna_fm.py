@@ -103,7 +103,7 @@ class PlantRnaFmAttention(nn.Module):
             attended, weights = self._attend(query, key, value, mask, **kwargs)
         else:
             parts = zip(*(part.split(lengths, dim=2) for part in (query, key, value)))
-            attended = torch.cat([self._attend(*part, None, **kwargs)[0] for part in parts], dim=1)
+            attended = torch.cat([self._attend(q, k, v, None, **kwargs)[0] for q, k, v in parts], dim=1)
         return self.out_proj(attended.flatten(2)), weights
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> Any:
@@ -226,9 +226,10 @@ class PlantRnaFmPreTrainedModel(RnaPreTrainedMixin, PreTrainedModel):
         """Initialise as ESM-2 does: normal weights, biases of 0, norms of 1."""
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding, OuterProductMean)):
             init.normal_(module.weight, std=self.config.initializer_range)
-            if getattr(module, "padding_idx", None) is not None:
-                init.zeros_(module.weight[module.padding_idx])
-            if getattr(module, "bias", None) is not None:
+            if isinstance(module, nn.Embedding):
+                if module.padding_idx is not None:
+                    init.zeros_(module.weight[module.padding_idx])
+            elif module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
@@ -240,6 +241,9 @@ class PlantRnaFmPreTrainedModel(RnaPreTrainedMixin, PreTrainedModel):
 
 class PlantRnaFmModel(PlantRnaFmPreTrainedModel):
     """PlantRNA-FM without a head: a state for each nucleotide and special token."""
+
+    contact_weight: Tensor
+    contact_bias: Tensor
 
     def __init__(self, config: PlantRnaFmConfig):
         super().__init__(config)
@@ -286,9 +290,9 @@ class PlantRnaFmModel(PlantRnaFmPreTrainedModel):
             nucleotides, without special tokens and padding.
 
         Raises:
-            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, if shapes don't fit, if attention
-                weights are asked of an attention implementation that has none, or if a sequence is longer than absolute
-                positions reach.
+            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, if shapes don't fit, if
+                attention weights are asked of an attention implementation that has none, or if a sequence is longer
+                than absolute positions reach.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
@@ -377,8 +381,8 @@ class PlantRnaFmModel(PlantRnaFmPreTrainedModel):
         lengths = keep.sum(1)
         if may_decide(lengths) and int(lengths.max()) > longest:
             raise ValueError(
-                f"row {int(lengths.argmax())} of the batch (0-based) has {int(lengths.max())} tokens, and this model has "
-                f"positions for {longest}: cut longer sequences into windows"
+                f"row {int(lengths.argmax())} of the batch (0-based) has {int(lengths.max())} tokens, and this model "
+                f"has positions for {longest}: cut longer sequences into windows"
             )
         return keep.cumsum(1) * keep + (RESERVED_POSITIONS - 1)
 

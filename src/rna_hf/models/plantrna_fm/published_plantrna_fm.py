@@ -195,6 +195,7 @@ def _build_config(
         raise ValueError(f"{folder / 'config.json'} has no whole number {FIELDS[missing[0]]!r}")
     fields = {ours: published[theirs] for ours, theirs in FIELDS.items() if published.get(theirs) is not None}
     fields["mask_token_id"] = mask_id
+    fields["converted_from"] = "PlantRNA-FM" if published["model_type"] == "esm" else "OmniGenome"
     fields["has_contact_head"] = prefix + MODEL_NAMES["contact_weight"] in weights
     try:
         return PlantRnaFmConfig(**{**fields, **overrides})
