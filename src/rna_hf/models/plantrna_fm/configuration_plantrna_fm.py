@@ -9,8 +9,12 @@ from ..base import RnaConfig
 
 # Values held at the peak of a forward pass without gradients, per nucleotide and channel: the state, what a step makes
 # of it and the inner ones; and what the libraries take, whatever the length.
-VALUES_PER_CHANNEL = 8.0
-FIXED_BYTES = 8_000_000
+VALUES_PER_CHANNEL = 9.0
+FIXED_BYTES = 4_000_000
+# And per pair of nucleotides and channel of the pair state, with the heads that make one.
+VALUES_PER_PAIR_CHANNEL = 4.0
+FIXED_PAIR_BYTES = 45_000_000
+PAIR_HEADS = ("SecondaryStructure", "ContactPrediction")
 
 
 @strict
@@ -119,8 +123,12 @@ class PlantRnaFmConfig(RnaConfig):
 
     def forward_cost(self, batch: int, length: int, itemsize: int) -> int:
         """Bytes at the peak of a forward pass; see `RnaConfig.forward_cost`."""
+        fixed = FIXED_BYTES
         values = batch * length * (self.hidden_size * VALUES_PER_CHANNEL + 2 * self.intermediate_size)
-        return FIXED_BYTES + int(values * itemsize)
+        if any(name.endswith(PAIR_HEADS) for name in self.architectures or ()):
+            fixed += FIXED_PAIR_BYTES
+            values += batch * length * length * self.pair_hidden_size * VALUES_PER_PAIR_CHANNEL
+        return fixed + int(values * itemsize)
 
     def validate_sizes(self) -> None:
         """Refuse sizes that the layers can't be built with."""
