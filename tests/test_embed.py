@@ -90,13 +90,10 @@ def test_a_model_with_positions_of_its_own(tracker):
 
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_any_head_will_do(name, tmp_path):
-    architecture, sizes = (
-        ARCHITECTURES[name],
-        {"ribonanzanet": tiny_models.RIBONANZANET, "rnatracker": tiny_models.RNATRACKER},
-    )
+    architecture = ARCHITECTURES[name]
     for head in architecture.heads:
         torch.manual_seed(0)
-        model = architecture.find_class(f"For{head}")(architecture.find_class("Config")(**sizes[name]))
+        model = architecture.find_class(f"For{head}")(architecture.find_class("Config")(**tiny_models.SIZES[name]))
         model.save_pretrained(tmp_path / head)
         RnaTokenizerFast(alphabet=architecture.alphabet).save_pretrained(tmp_path / head)
         found = embed(LONG[:1], model=tmp_path / head)[0]["embedding"]
@@ -198,12 +195,9 @@ def test_the_command(masked, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_every_base_model_has_a_pooled_state(name):
-    sizes = {
-        "ribonanzanet": tiny_models.RIBONANZANET | {"fix_attention_mask": True},
-        "rnatracker": tiny_models.RNATRACKER,
-    }
     architecture = ARCHITECTURES[name]
-    model = architecture.find_class("Model")(architecture.find_class("Config")(**sizes[name])).eval()
+    sizes = tiny_models.SIZES[name] | ({"fix_attention_mask": True} if name == "ribonanzanet" else {})
+    model = architecture.find_class("Model")(architecture.find_class("Config")(**sizes)).eval()
     ids = torch.randint(4, (2, 90))
     mask = torch.ones_like(ids)
     mask[1, 80:] = 0

@@ -17,7 +17,6 @@ from rna_hf.hub import export as exporting
 from rna_hf.models.registry import ARCHITECTURES
 from rna_hf.tokenization import RnaTokenizerFast
 
-SIZES = {"ribonanzanet": tiny_models.RIBONANZANET, "rnatracker": tiny_models.RNATRACKER}
 CLASSES = [
     (architecture.name, kind)
     for architecture in ARCHITECTURES.values()
@@ -36,7 +35,7 @@ def need(to):
 def save(folder, name, kind, **options):
     architecture = ARCHITECTURES[name]
     torch.manual_seed(0)
-    model = architecture.find_class(kind)(architecture.find_class("Config")(**(SIZES[name] | options)))
+    model = architecture.find_class(kind)(architecture.find_class("Config")(**(tiny_models.SIZES[name] | options)))
     model.save_pretrained(folder)
     RnaTokenizerFast(alphabet=architecture.alphabet).save_pretrained(folder)
     return model.eval()

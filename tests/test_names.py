@@ -18,8 +18,6 @@ from rna_hf.checkpoints.names import find_named_checkpoints
 from rna_hf.models.registry import ARCHITECTURES
 from rna_hf.tokenization import RnaTokenizerFast
 
-SIZES = {"ribonanzanet": tiny_models.RIBONANZANET, "rnatracker": tiny_models.RNATRACKER}
-
 # In a process of its own, from which any name of a host would be looked up in vain, and with complaint.
 CODE = """
 import json, socket, sys, warnings
@@ -55,7 +53,7 @@ def test_every_architecture_and_head_opens_by_its_name_in_a_fresh_process(tmp_pa
     for architecture in ARCHITECTURES.values():
         for head in architecture.heads:
             folder = tmp_path / f"{architecture.name}-{head.lower()}"
-            config = architecture.find_class("Config")(**SIZES[architecture.name])
+            config = architecture.find_class("Config")(**tiny_models.SIZES[architecture.name])
             architecture.find_class(f"For{head}")(config).save_pretrained(folder)
             RnaTokenizerFast(alphabet=architecture.alphabet).save_pretrained(folder)
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(rna_hf.__file__).parents[1]), "HOME": str(tmp_path)}

@@ -23,7 +23,6 @@ from rna_hf.hub.loader import add_loader
 from rna_hf.models.registry import ARCHITECTURES
 from rna_hf.tokenization import RnaTokenizerFast
 
-SIZES = {"ribonanzanet": tiny_models.RIBONANZANET, "rnatracker": tiny_models.RNATRACKER}
 URL = "/{repo_id}/resolve/{revision}/{filename}"
 SEQUENCE = "GGGAAACGCUUCGGCGUAAACCC" * 3
 
@@ -44,7 +43,9 @@ def save_checkpoint(folder, architecture="ribonanzanet", kind="ForReactivity", *
     """Save a tiny model with all that a checkpoint has."""
     entry = ARCHITECTURES[architecture]
     torch.manual_seed(0)
-    entry.find_class(kind)(entry.find_class("Config")(**SIZES[architecture], **options)).save_pretrained(folder)
+    entry.find_class(kind)(entry.find_class("Config")(**tiny_models.SIZES[architecture], **options)).save_pretrained(
+        folder
+    )
     RnaTokenizerFast(alphabet=entry.alphabet).save_pretrained(folder)
     add_loader(folder)
     write_golden(folder)

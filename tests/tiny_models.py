@@ -15,6 +15,15 @@ RIBONANZANET_TO_TRAIN = {
     "outer_product_size": 4,
 }
 RNATRACKER = {"hidden_size": 8, "gru_hidden_size": 6, "attention_size": 5}
+PLANTRNA_FM = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "pair_hidden_size": 8,
+}
+# By architecture.
+SIZES = {"ribonanzanet": RIBONANZANET, "rnatracker": RNATRACKER, "plantrna_fm": PLANTRNA_FM}
 
 
 def tiny_model(model_class=RibonanzaNetForReactivity, seed=0, **options):

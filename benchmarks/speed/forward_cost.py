@@ -41,6 +41,14 @@ CASES: dict[str, list[tuple[str, dict[str, Any], tuple[int, ...]]]] = {
         ),
     ],
     "rnatracker": [("default sizes", {}, (20_000, 100_000, 400_000))],
+    "plantrna_fm": [
+        ("published sizes, 2 layers", {"num_hidden_layers": 2}, (1000, 2000, 3000)),
+        (
+            "narrow",
+            {"num_hidden_layers": 2, "hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 512},
+            (1000, 2000, 3000),
+        ),
+    ],
 }
 
 
@@ -63,6 +71,7 @@ def measure_inside(architecture: str, kind: str, fields: dict[str, Any], length:
 
     entry = ARCHITECTURES[architecture]
     config = entry.find_class("Config")(**fields)
+    config.architectures = [entry.prefix + kind]  # as in a saved checkpoint: heads for pairs take more
     model = entry.find_class(kind)(config).eval().to(getattr(torch, dtype))
     return {"stated": config.forward_cost(1, length, model.dtype.itemsize), "measured": measure_pass(model, length)}
 

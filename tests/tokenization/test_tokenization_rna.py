@@ -609,7 +609,10 @@ def test_without_the_package(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"alphabet": "protein"}, r"unknown alphabet 'protein'; choose one of \['ribonanzanet', 'rnatracker'\]"),
+        (
+            {"alphabet": "protein"},
+            r"unknown alphabet 'protein'; choose one of \['plantrna_fm', 'ribonanzanet', 'rnatracker'\]",
+        ),
         ({"alphabet": None}, "unknown alphabet None"),
         ({"k": 0}, "k=0 .* from 1 to 8"),
         ({"k": 9}, "k=9 .* from 1 to 8"),

@@ -35,6 +35,21 @@ ORIGINALS: dict[str, dict[str, Any]] = {
             "doi": "10.1093/bioinformatics/btz337",
         },
     },
+    "plantrna_fm": {
+        "original": {
+            "name": "PlantRNA-FM",
+            "repository": "https://huggingface.co/yangheng/PlantRNA-FM",
+            "commit": "554116a",
+            "licence": "not stated there",
+        },
+        "paper": {
+            "title": "An interpretable RNA foundation model for exploring functional RNA motifs in plants",
+            "authors": "Yu, H. et al.",
+            "year": 2024,
+            "journal": "Nature Machine Intelligence 6, 1616-1625",
+            "doi": "10.1038/s42256-024-00946-z",
+        },
+    },
 }
 """By `model_type`: `original` and `paper` as in `CardFacts`. An architecture that is not here is nobody else's."""
 
@@ -42,6 +57,8 @@ WEIGHT_LICENCES: dict[str, str | None] = {
     # Beside the code, for the released weights none was found.
     "RibonanzaNet": None,
     "RNATracker": None,
+    "PlantRNA-FM": None,
+    "OmniGenome": None,
     "multimolecule": "agpl-3.0",
 }
 """Whose weights a checkpoint began with, as `RnaConfig.converted_from` names it -> the licence under which they may be

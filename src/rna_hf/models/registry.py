@@ -105,6 +105,19 @@ class RnaTrackerConversion(ConversionOptions):
     max_length: int = option(4000, "length to which the tokenizer pads and truncates, nucleotides", metavar="NT")
 
 
+@dataclass(frozen=True)
+class PlantRnaFmConversion(ConversionOptions):
+    """Options of `rna-hf convert plantrna_fm`."""
+
+    to: str = option(
+        "rna_hf",
+        "rna_hf writes a folder of ours from one as PlantRNA-FM or OmniGenome were published (model_type esm, "
+        "vocab.txt); published writes such a folder, which transformers' EsmForMaskedLM opens",
+        choices=("rna_hf", "published"),
+    )
+    t_as_u: bool = option(False, "the tokenizer reads T as U; as published, T has a token of its own")
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for architecture in (
@@ -135,6 +148,21 @@ ARCHITECTURES: dict[str, Architecture] = {
             heads=("Localisation", "SequenceClassification"),
             conversion=RnaTrackerConversion,
             names_as_text=("compartments",),
+        ),
+        Architecture(
+            name="plantrna_fm",
+            prefix="PlantRnaFm",
+            alphabet="plantrna_fm",
+            heads=(
+                "ContactPrediction",
+                "MaskedLM",
+                "SecondaryStructure",
+                "SequenceClassification",
+                "TokenClassification",
+            ),
+            lora_targets=("q_proj", "k_proj", "v_proj", "out_proj", "up_proj", "down_proj"),
+            conversion=PlantRnaFmConversion,
+            names_as_text=("structure_labels", "region_labels"),
         ),
     )
 }

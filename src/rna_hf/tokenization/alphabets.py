@@ -31,7 +31,8 @@ TOKEN_ROLES = ("pad", "mask", "bos", "eos")
 class Alphabet:
     """Vocabulary of one model family.
 
-    Every single-character token is a letter that may stand in a sequence; longer tokens are special tokens.
+    Every single-character token is a letter that may stand in a sequence, unless it is among `symbols`; longer tokens
+    are special tokens.
 
     Args:
         name: key in `ALPHABETS`, written into `tokenizer_config.json`.
@@ -44,6 +45,7 @@ class Alphabet:
         eos_token: text of the token after a sequence, or None where the alphabet has none.
         on_by_default: which of "mask", "bos" and "eos" a tokenizer switches on unless told otherwise.
         padding_side: "left" or "right", where a tokenizer pads unless told otherwise.
+        symbols: single-character tokens that are no letters of a sequence, such as the brackets of a structure.
 
     Raises:
         ValueError: at import of a constant whose parts contradict each other.
@@ -59,6 +61,7 @@ class Alphabet:
     eos_token: str | None = None
     on_by_default: tuple[str, ...] = ()
     padding_side: str = "right"
+    symbols: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.tokens)) != len(self.tokens):
@@ -85,8 +88,8 @@ class Alphabet:
 
     @property
     def letters(self) -> tuple[str, ...]:
-        """The single-character tokens, in the order of their ids."""
-        return tuple(token for token in self.tokens if len(token) == 1)
+        """The single-character tokens that may stand in a sequence, in the order of their ids."""
+        return tuple(token for token in self.tokens if len(token) == 1 and token not in self.symbols)
 
     @property
     def token_to_id(self) -> dict[str, int]:
@@ -122,7 +125,21 @@ RNATRACKER = Alphabet(
     padding_side="left",
 )
 
-ALPHABETS: dict[str, Alphabet] = {alphabet.name: alphabet for alphabet in (RIBONANZANET, RNATRACKER)}
+PLANTRNA_FM = Alphabet(
+    name="plantrna_fm",
+    # All as published (yangheng/PlantRNA-FM, vocab.txt), lower-case letters, structure and regions included.
+    tokens=(*("<cls>", "<pad>", "<eos>", "<unk>"), *"ACGTNUacgtnu", *"().*", *"123", "<mask>"),
+    nucleotides=("A", "C", "G", "U"),
+    pad_token="<pad>",
+    unknown_nucleotide="N",
+    mask_token="<mask>",
+    bos_token="<cls>",
+    eos_token="<eos>",
+    on_by_default=("mask", "bos", "eos"),
+    symbols=tuple("().*123"),
+)
+
+ALPHABETS: dict[str, Alphabet] = {alphabet.name: alphabet for alphabet in (RIBONANZANET, RNATRACKER, PLANTRNA_FM)}
 """All alphabets by name."""
 
 
@@ -143,28 +160,28 @@ def get_alphabet(name: str) -> Alphabet:
 def letter_map(alphabet: Alphabet, *, ignore_case: bool = True, t_as_u: bool = True) -> dict[str, str]:
     """Which letters may stand in a sequence, and as which letter token each one is read.
 
-    A letter that is a token of the alphabet is read as itself; T and U stand in for each other where the alphabet has
-    only one of them; ambiguity codes without a token of their own become the unknown nucleotide.
+    A letter that is a token of the alphabet is read as itself, unless the options say otherwise; T and U stand in for
+    each other where the alphabet has only one of them; ambiguity codes without a token of their own become the unknown
+    nucleotide.
 
     Args:
         alphabet: the vocabulary.
-        ignore_case: whether lower-case letters are read as their upper-case ones.
-        t_as_u: whether T is read as U (in an alphabet that writes T: U as T).
+        ignore_case: whether lower-case letters are read as their upper-case ones, also where they have tokens.
+        t_as_u: whether T is read as U, also where it has a token (in an alphabet that writes T alone: U as T).
 
     Returns:
         Accepted letter -> letter token. What is not a key is unknown.
     """
     letters = {letter: letter for letter in alphabet.letters}
     if t_as_u:
-        for read, written in (("T", "U"), ("U", "T")):
-            if written in alphabet.letters:
-                letters.setdefault(read, written)
+        for read, written in (("T", "U"), ("t", "u"), ("U", "T")):
+            if written in alphabet.letters and (read not in letters or written in "Uu"):
+                letters[read] = written
     if alphabet.unknown_nucleotide is not None:
         for code in AMBIGUITY_CODES:
             letters.setdefault(code, alphabet.unknown_nucleotide)
     if ignore_case:
-        for letter, token in list(letters.items()):
-            letters.setdefault(letter.lower(), token)
+        letters |= {letter.lower(): token for letter, token in letters.items() if letter.isupper()}
     return letters
 
 

@@ -69,8 +69,10 @@ class RnaTokenizerFast(PreTrainedTokenizerFast):
         eos_token: token put after each sequence, as `bos_token` (`ribonanzanet`: off).
         mask_token: token that hides a nucleotide in masked-LM training, as `bos_token` (`ribonanzanet`: on).
         pad_token: True or a text; padding cannot be switched off.
-        ignore_case: whether lower-case letters are read as upper-case ones; if not, they are unknown.
-        t_as_u: whether T is read as U (in an alphabet that writes T: U as T); if not, it is unknown.
+        ignore_case: whether lower-case letters are read as upper-case ones; if not, they are unknown, or their own
+            tokens where the alphabet has such (`plantrna_fm`).
+        t_as_u: whether T is read as U (in an alphabet that writes T: U as T); if not, it is unknown, or its own token
+            (`plantrna_fm`).
         on_unknown: "error" raises on a letter that is not known; "n" reads it as `N` and warns once per tokenizer.
         k: length of the k-mers in nucleotides, 1 to 8.
         overlapping: whether k-mers start at each letter rather than at each k-th one. The saved `tokenizer.json` cannot
@@ -312,6 +314,9 @@ class RnaTokenizerFast(PreTrainedTokenizerFast):
     def _build_normalizer(self) -> normalizers.Normalizer:
         """`letter_map` as replacements of one letter by one letter, so that offsets hold."""
         steps = []
+        if self._alphabet.symbols:
+            # They are in the vocabulary, but not in a sequence: no token, so that the back end raises.
+            steps.append(normalizers.Replace(Regex(f"[{re.escape(''.join(self._alphabet.symbols))}]"), "\0"))
         for token in self._alphabet.letters:
             read = "".join(letter for letter, target in self._letter_map.items() if target == token != letter)
             if read:
