@@ -86,7 +86,7 @@ def test_an_upload_that_fails_loses_nothing(hub, base, table, tmp_path, capsys):
 
 
 def test_a_trainer_of_ones_own_uploads_our_card(hub, monkeypatch, tmp_path):  # noqa: F811
-    monkeypatch.setattr("transformers.trainer.hf_api.endpoint", hub.endpoint, raising=False)
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)  # made at the first use
     trainer = make_trainer(tmp_path)
     CardCallback(trainer, {"license": "mit"})
     trainer.args.push_to_hub, trainer.args.hub_model_id = True, "me/own"
