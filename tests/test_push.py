@@ -69,7 +69,7 @@ def content(folder):
 def test_nothing_is_changed_without_yes(folder, hub, capsys):
     assert run(["push", str(folder), "--repo", "me/model"]) == 0
     text = capsys.readouterr().out
-    assert f"{folder} -> me/model, branch main: not on the Hub" in text
+    assert f"{folder} -> me/model, branch main: not on the Hub yet" in text
     for name, data in content(folder).items():
         assert f"  new     {len(data):>12,}  {name}\n" in text
     assert "  | license: mit" in text
@@ -181,6 +181,14 @@ def test_the_folder_of_a_training_is_pushed_without_what_only_the_training_needs
     assert run(["push", str(folder), "--repo", "me/model", "--yes", "--leave-out-others"]) == 0
     assert "left out              training_args.bin" in capsys.readouterr().out
     assert set(content(folder)) - set(hub.files("me/model")) == {"training_args.bin", "checkpoint-5/model.safetensors"}
+
+
+def test_what_the_hub_will_refuse_keeps_all_here(folder, hub, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "other")
+    assert run(["push", str(tmp_path / "other"), "--repo", "me", "--yes"]) == 0
+    assert run(["push", str(folder), str(tmp_path / "other"), "--repo", "me", "--yes", "--private"]) == 2
+    assert "me/other is public on the Hub" in capsys.readouterr().err
+    assert list(hub.repositories) == ["me/other"]
 
 
 def test_one_bad_folder_keeps_all_here(folder, hub, tmp_path, capsys):

@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _push(arguments: argparse.Namespace, folders: list[Any], repositories: list[str]) -> int:
-    from ..hub.push import plan_push, push
+    from ..hub.push import check_push, plan_push, push
 
     hide_bars_of_files()
     plans = [
@@ -75,6 +75,8 @@ def _push(arguments: argparse.Namespace, folders: list[Any], repositories: list[
     if not arguments.yes:
         print("Nothing was uploaded: --yes does it.")
         return 0
+    for plan in plans:  # all of them before the first is uploaded
+        check_push(plan, arguments.private, arguments.pull_request)
     for plan in plans:
         address = push(plan, arguments.private, arguments.pull_request, arguments.collection, arguments.message)
         print(f"{plan.folder} is at {address}")

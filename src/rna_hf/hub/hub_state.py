@@ -64,7 +64,7 @@ def ask_hub(api: Any, repository: str, revision: str) -> HubState:
     except GatedRepoError as error:
         return HubState(repository, revision, None, None, {}, f"the Hub does not show it: {first_line(error)}")
     except RepositoryNotFoundError:
-        return HubState(repository, revision, False, None, {}, "not on the Hub, or private and not yours: is made")
+        return HubState(repository, revision, False, None, {}, "not on the Hub yet (or private, and not yours)")
     except Exception as error:  # of huggingface_hub and the library below it: no network, no such host, offline mode
         return HubState(repository, revision, None, None, {}, f"the Hub was not asked: {first_line(error)}")
     is_private = bool(info.private)

@@ -147,17 +147,9 @@ def push(
         PermissionError: there is no token, or it may not write there.
         ConnectionError: the Hub can't be reached, or failed in between.
     """
-    if plan.problems:
-        raise ValueError(f"{plan.folder} is not uploaded: {plan.problems[0]}")
-    hub = plan.hub
-    if private and hub.exists and not hub.is_private:
-        raise ValueError(f"{hub.repository} is public on the Hub, and --private does not change that: change it there")
-    if pull_request and hub.revision != DEFAULT_REVISION:
-        raise ValueError("a pull request goes to the main branch: leave --revision out")
     api = api or _make_api()
-    check_access(api, hub.repository)
-    if pull_request and not hub.exists:
-        raise ValueError(f"{hub.repository} is not on the Hub: there is nothing to open a pull request for")
+    check_push(plan, private, pull_request, api)
+    hub = plan.hub
     if not pull_request and not any(file.state != SAME for file in plan.files) and hub.exists:
         address = f"{api.endpoint}/{hub.repository}"
     else:
@@ -170,6 +162,20 @@ def push(
                 slug = api.create_collection(collection, namespace=owner, private=private, exists_ok=True).slug
             api.add_collection_item(slug, hub.repository, "model", exists_ok=True)
     return address
+
+
+def check_push(plan: Plan, private: bool = False, pull_request: bool = False, api: Any = None) -> None:
+    """See that a plan can be carried out, as far as that can be told before; the arguments and errors are `push`'s."""
+    if plan.problems:
+        raise ValueError(f"{plan.folder} is not uploaded: {plan.problems[0]}")
+    hub = plan.hub
+    if private and hub.exists and not hub.is_private:
+        raise ValueError(f"{hub.repository} is public on the Hub, and --private does not change that: change it there")
+    if pull_request and hub.revision != DEFAULT_REVISION:
+        raise ValueError("a pull request goes to the main branch: leave --revision out")
+    check_access(api or _make_api(), hub.repository)
+    if pull_request and not hub.exists:
+        raise ValueError(f"{hub.repository} is not on the Hub: there is nothing to open a pull request for")
 
 
 def check_access(api: Any, repository: str) -> None:

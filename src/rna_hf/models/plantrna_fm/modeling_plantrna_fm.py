@@ -165,7 +165,7 @@ class PlantRnaFmPairFeatures(nn.Module):
         """Return (B, L, L, C) of (B, L, H); padding is as good as nothing."""
         length = hidden_states.shape[1]
         pair_states = self.relative_position(length, hidden_states.device, hidden_states.dtype)
-        pair_states = self.outer_product(hidden_states, pair_states.expand(len(hidden_states), -1, -1, -1))
+        pair_states = self.outer_product(hidden_states, pair_states.expand(hidden_states.shape[0], -1, -1, -1))
         keep = None
         if attention_mask is not None:
             keep = (attention_mask != 0).to(hidden_states.dtype)
@@ -286,7 +286,7 @@ class PlantRnaFmModel(PlantRnaFmPreTrainedModel):
             **kwargs: `output_hidden_states` and, with eager attention, `output_attentions`.
 
         Returns:
-            `last_hidden_state` (B, L, H), 0 or anything else at padding, and `pooler_output` (B, H), its mean over the
+            `last_hidden_state` (B, L, H), 0 at padding, and `pooler_output` (B, H), its mean over the
             nucleotides, without special tokens and padding.
 
         Raises:
@@ -399,7 +399,8 @@ class PlantRnaFmModel(PlantRnaFmPreTrainedModel):
             mask = mask.masked_fill(~keep, torch.finfo(mask.dtype).min)[:, None, None]
         for layer in self.layers:
             hidden_states = layer(hidden_states, angles, mask, **kwargs)
-        return self.final_norm(hidden_states)
+        hidden_states = self.final_norm(hidden_states)
+        return hidden_states if keep is None else hidden_states * keep[..., None]
 
     def _run_packed(self, hidden_states: Tensor, keep: Tensor, **kwargs: Any) -> Tensor:
         """Run the layers on the tokens that are no padding, one sequence after the other."""
