@@ -7,14 +7,19 @@ commit, pull request, listing, download and collections. Everything is kept in m
 import base64
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "hf_" + "a" * 34
 OWNER = "me"
+SOURCE = str(Path(__file__).parents[1] / "src")
 
 
 @dataclass
@@ -48,6 +53,14 @@ class Hub(ThreadingHTTPServer):
     @property
     def endpoint(self):
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def run_command(self, arguments, home):
+        """Run `rna-hf` in a process of its own that asks this hub, and return it once it has ended well."""
+        environment = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "PYTHONPATH": SOURCE}
+        command = [sys.executable, "-m", "rna_hf.cli.main", *arguments]
+        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done
 
     def count(self, method, part):
         """Return how many requests there were."""

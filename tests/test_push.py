@@ -1,10 +1,7 @@
 """`rna-hf push` with the real client of the Hub, against a server on loopback that stores what it is sent."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,7 +12,6 @@ from fresh_process import run_each
 from hub_server import TOKEN, running_hub
 from huggingface_hub import constants, snapshot_download
 
-import rna_hf
 from rna_hf.checkpoints import list_checkpoints
 from rna_hf.cli.main import run
 from rna_hf.hub.golden import write_golden
@@ -87,21 +83,8 @@ def test_what_was_pushed_comes_back_byte_by_byte_and_predicts_elsewhere(folder, 
     assert content(downloaded) == content(folder)
 
     # A process that knows the address of the hub, the token and the name.
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_OFFLINE": "0",
-        "PYTHONPATH": str(Path(rna_hf.__file__).parents[1]),
-    }
     command = ["predict", "reactivity", SEQUENCE, "--model", "me/model", "--output", str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-m", "rna_hf.cli.main", *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    hub.run_command(command, tmp_path / "home")
     assert run(["predict", "reactivity", SEQUENCE, "--model", str(folder), "--output", str(tmp_path / "here")]) == 0
     there, here = (pq.read_table(tmp_path / name / "predictions.parquet").to_pylist()[0] for name in ("out", "here"))
     torch.testing.assert_close(torch.tensor(there["reactivity_2A3"]), torch.tensor(here["reactivity_2A3"]))

@@ -1,9 +1,6 @@
 """`push_to_hub`: of `rna-hf finetune`, and of a Trainer of one's own with `CardCallback`; the Hub is on loopback."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +11,6 @@ from test_finetune import arguments, write_table
 from test_push import content, hub  # noqa: F401 - a fixture
 from tiny_models import RIBONANZANET_TO_TRAIN, save_tiny
 
-import rna_hf
 from rna_hf.cli.main import run
 from rna_hf.training.card_callback import CardCallback
 
@@ -46,21 +42,8 @@ def test_finetune_uploads_the_finished_checkpoint_and_nothing_else(hub, base, ta
     assert b"license: cc-by-4.0" in files["README.md"]
 
     # A second process downloads it and predicts.
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_OFFLINE": "0",
-        "PYTHONPATH": str(Path(rna_hf.__file__).parents[1]),
-    }
     command = ["predict", "reactivity", "GGGAAACGCUUCGGCGUAAACCC", "--model", "me/tuned", "-o", str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-m", "rna_hf.cli.main", *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    hub.run_command(command, tmp_path / "home")
     assert len(pq.read_table(tmp_path / "out" / "predictions.parquet")["reactivity_2A3"][0]) == 23
 
 
