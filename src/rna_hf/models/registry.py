@@ -162,7 +162,6 @@ ARCHITECTURES: dict[str, Architecture] = {
             ),
             lora_targets=("q_proj", "k_proj", "v_proj", "out_proj", "up_proj", "down_proj"),
             conversion=PlantRnaFmConversion,
-            names_as_text=("structure_labels", "region_labels"),
         ),
     )
 }

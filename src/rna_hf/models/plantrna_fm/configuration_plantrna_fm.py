@@ -1,6 +1,5 @@
 """Configuration of PlantRNA-FM."""
 
-import dataclasses
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
@@ -32,8 +31,8 @@ class PlantRnaFmConfig(RnaConfig):
         num_attention_heads: heads of the self-attention; must divide `hidden_size`, with an even quotient.
         intermediate_size: inner width of the feed-forward block.
         position_embedding: "rotary", for any length, or "absolute", for `max_position_embeddings` at most.
-        max_position_embeddings: positions of absolute embeddings, of which two are for padding and the like; with
-            rotary ones a length to warn above where `training_max_length` is not known.
+        max_position_embeddings: positions of absolute embeddings, of which two are for padding and the like; without
+            effect with rotary ones.
         embedding_norm: a layer norm on the embeddings.
         layer_norm_eps: added to the variance of each layer norm.
         token_dropout: embeddings of masked nucleotides are zero, and the others are scaled as if each sequence had the
@@ -47,9 +46,6 @@ class PlantRnaFmConfig(RnaConfig):
         head_dropout: probability of dropout before a head that classifies.
         has_contact_head: the base model holds ESM-2's logistic regression from attention weights to contacts, as
             published; see `PlantRnaFmModel.predict_contacts`. It is not trained.
-        structure_labels: what the structure of pre-training says of a nucleotide, in order.
-        region_labels: what part of a messenger a nucleotide is of, in the order of pre-training.
-        objective_weights: of the three losses of pre-training: masked nucleotides, structure and region.
         pair_hidden_size: width of the pair state of the heads that read one.
         num_pair_layers: residual convolutions on that pair state.
         max_relative_position: offsets i - j in that pair state are clipped to plus and minus this many nucleotides.
@@ -86,9 +82,6 @@ class PlantRnaFmConfig(RnaConfig):
     hidden_dropout: float | int = 0.0
     attention_dropout: float | int = 0.0
     has_contact_head: bool = False
-    structure_labels: list[str] = dataclasses.field(default_factory=lambda: ["(", ".", ")"])
-    region_labels: list[str] = dataclasses.field(default_factory=lambda: ["5UTR", "CDS", "3UTR"])
-    objective_weights: list[float | int] = dataclasses.field(default_factory=lambda: [1.0, 1.0, 1.0])
     pair_hidden_size: int = 32
     num_pair_layers: int = 2
     max_relative_position: int = 16
@@ -165,5 +158,3 @@ class PlantRnaFmConfig(RnaConfig):
         for name in ("hidden_dropout", "attention_dropout", "head_dropout", "masked_share", "pair_threshold"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
-        if len(self.objective_weights) != 3 or min(self.objective_weights) < 0 or not sum(self.objective_weights):
-            raise ValueError(f"objective_weights are {self.objective_weights}: give three, none negative, not all 0")
